@@ -1,0 +1,368 @@
+"""What becomes of a run: every transition, decided here and nowhere else.
+
+Rules of this file:
+
+1. A store verb is *lock, read, decide, write* in one transaction. The stores lock, read and
+   write; the deciding is done by the functions below, which are pure, so that every backend has
+   the same rules.
+2. A decision is a value. `RunChange` says which columns of the run change; a refusal says why.
+3. Whatever a worker writes is fenced by the attempt (`holds`). Outsiders write to the inbox only.
+
+If you change a transition, change the table in docs/concepts.md and the conformance suite
+(`perdure.testing.conformance`) with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from perdure.core.events import EventKind, Row
+from perdure.core.run import CLAIMABLE, NewRun, Run, Status
+
+ALONE_AFTER_CRASHES = 2
+"""A run whose workers died this often in a row is claimed only by a worker that has nothing else."""
+
+STUCK_AFTER_CRASHES = 5
+"""A run whose workers died this often in a row is parked."""
+
+
+# --- What a worker asks for -----------------------------------------------------------------
+
+
+class Suspend(msgspec.Struct, frozen=True):
+    """The body waits: let go of the run until `wake_at`, or until something comes in."""
+
+    wake_at: int | None
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The body ended with this status."""
+
+    status: Status
+    output: str | None = None
+    error: str | None = None
+
+
+class Park(msgspec.Struct, frozen=True):
+    """The run cannot go on with this code: it is stuck."""
+
+    reason: str
+    code: str
+
+
+class HandBack(msgspec.Struct, frozen=True):
+    """The worker stops: another may claim the run at once."""
+
+
+Next = Suspend | Finish | Park | HandBack
+"""What happens to the run after the rows of a turn; None instead: the worker keeps it."""
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One activation of a run, to be committed whole or not at all.
+
+    Attributes:
+        tid, attempt: The run, and the attempt under which the worker holds it (the fence).
+        rows: Rows to append, with consecutive `seq`; may be empty (a run let go of).
+        then: What happens to the run afterwards; None: the worker keeps it.
+        consumed: Ids of the inbox rows that `rows` deliver; they are deleted.
+        children: Runs to insert with this run as their parent.
+        cancel_children: Ordinals of children that are asked to end.
+        progress: Whether this turn resets `crashes` (the worker knows that it is not zero).
+        repeated: Whether an earlier try of the same turn may have been committed after all.
+    """
+
+    tid: int
+    attempt: int
+    rows: list[Row] = []
+    then: Next | None = None
+    consumed: list[int] = []
+    children: list[NewRun] = []
+    cancel_children: list[int] = []
+    progress: bool = False
+    repeated: bool = False
+
+
+class Verdict(StrEnum):
+    """What a store answers to a turn."""
+
+    COMMITTED = "committed"
+    """All of it is durable."""
+    MAIL = "mail"
+    """All of it is durable, but the run was not let go of: its inbox is not empty."""
+    STALE = "stale"
+    """Nothing was written: another worker holds the run, or it is finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChange:
+    """The columns of a run that a turn or another verb sets, all of them, to these values."""
+
+    status: Status
+    worker: int | None
+    attempt: int
+    crashes: int
+    wake_at: int | None
+    started_at: int | None
+    finished_at: int | None = None
+    output: str | None = None
+    error: str | None = None
+    reason: str | None = None
+    code: str = ""
+
+
+def holds(status: str, attempt: int, turn: Turn) -> bool:
+    """Whether the worker that sends `turn` still holds the run: rule 3, the fence."""
+    return attempt == turn.attempt and status == Status.RUNNING
+
+
+def after_turn(run: Run, turn: Turn, *, mail: bool, now: int) -> tuple[Verdict, RunChange | None]:
+    """Decide a turn of a run that `holds` was true for; `mail`: inbox rows remain unconsumed.
+
+    Returns the verdict, and the change of the run (None: its row stays as it is).
+    """
+    crashes = 0 if turn.progress else run.crashes
+    then = turn.then
+    if isinstance(then, Suspend):
+        if mail:
+            kept = _kept(run, crashes) if turn.progress else None
+            return Verdict.MAIL, kept
+        return Verdict.COMMITTED, RunChange(
+            status=Status.WAITING,
+            worker=None,
+            attempt=run.attempt,
+            crashes=0,
+            wake_at=then.wake_at,
+            started_at=run.started_at,
+        )
+    if isinstance(then, Finish):
+        return Verdict.COMMITTED, RunChange(
+            status=then.status,
+            worker=None,
+            attempt=run.attempt,
+            crashes=crashes,
+            wake_at=None,
+            started_at=run.started_at,
+            finished_at=now,
+            output=then.output,
+            error=then.error,
+        )
+    if isinstance(then, Park):
+        return Verdict.COMMITTED, RunChange(
+            status=Status.STUCK,
+            worker=None,
+            attempt=run.attempt,
+            crashes=crashes,
+            wake_at=None,
+            started_at=run.started_at,
+            reason=then.reason,
+            code=then.code,
+        )
+    if isinstance(then, HandBack):
+        return Verdict.COMMITTED, _queued(run, now, crashes)
+    return Verdict.COMMITTED, _kept(run, crashes) if turn.progress else None
+
+
+def _kept(run: Run, crashes: int) -> RunChange:
+    return RunChange(
+        status=run.status,
+        worker=run.worker,
+        attempt=run.attempt,
+        crashes=crashes,
+        wake_at=run.wake_at,
+        started_at=run.started_at,
+    )
+
+
+def _queued(run: Run, now: int, crashes: int) -> RunChange:
+    return RunChange(
+        status=Status.QUEUED,
+        worker=None,
+        attempt=run.attempt,
+        crashes=crashes,
+        wake_at=now,
+        started_at=run.started_at,
+    )
+
+
+# --- Claims ------------------------------------------------------------------------------------
+
+
+def after_claim(run: Run, worker: int, *, now: int) -> RunChange:
+    """Decide a claim of a run that is claimable and due."""
+    return RunChange(
+        status=Status.RUNNING,
+        worker=worker,
+        attempt=run.attempt + 1,
+        crashes=run.crashes,
+        wake_at=None,
+        started_at=run.started_at if run.started_at is not None else now,
+    )
+
+
+def after_block(run: Run, reason: str) -> RunChange | None:
+    """Decide a report that no code was found for the run; None: it is not claimable any more."""
+    if run.status not in CLAIMABLE:
+        return None
+    return RunChange(
+        status=Status.BLOCKED,
+        worker=None,
+        attempt=run.attempt,
+        crashes=run.crashes,
+        wake_at=run.wake_at if run.wake_at is not None else run.created_at,
+        started_at=run.started_at,
+        reason=reason,
+    )
+
+
+def after_unpark(run: Run, code: str, *, now: int) -> RunChange | None:
+    """Decide whether code with this fingerprint may try a stuck run again; None: it may not.
+
+    A run that the journal did not fit is tried again by code that differs from the code that
+    parked it. A run that was parked because its workers died is not: a person must decide.
+    """
+    if run.status is not Status.STUCK or not run.code or run.code == code:
+        return None
+    return _queued(run, now, run.crashes)
+
+
+# --- Deaths ------------------------------------------------------------------------------------
+
+
+def is_dead(lease_until: int, *, now: int, proven: bool) -> bool:
+    """Whether a worker's runs may be taken over: its lease ended, or its death was proven."""
+    return proven or lease_until < now
+
+
+def after_death(run: Run, *, now: int) -> RunChange:
+    """Decide what becomes of a run whose worker died while it held it."""
+    crashes = run.crashes + 1
+    if crashes >= STUCK_AFTER_CRASHES:
+        return RunChange(
+            status=Status.STUCK,
+            worker=None,
+            attempt=run.attempt,
+            crashes=crashes,
+            wake_at=None,
+            started_at=run.started_at,
+            reason=f"{crashes} workers in a row died while they ran it, without recorded progress",
+        )
+    return _queued(run, now, crashes)
+
+
+# --- The inbox -----------------------------------------------------------------------------------
+
+
+CANCELLED_BEFORE_IT_BEGAN = (
+    '{"type":"perdure.core.errors:RunCancelled","message":"cancelled while nothing of it ran"}'
+)
+"""The encoded error (see `core.codec`) of a run that was cancelled while it had no body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMail:
+    """Something an outsider puts before a run.
+
+    Attributes:
+        tid: The run.
+        dedup_key: A second delivery with the same key is ignored (`UNIQUE(tid, dedup_key)`).
+        kind, value, ordinal: The event that it will become.
+    """
+
+    tid: int
+    dedup_key: str
+    kind: EventKind
+    value: str | None = None
+    ordinal: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """An inbox row: a `NewMail` with its id; ids grow in the order of arrival."""
+
+    id: int
+    tid: int
+    kind: EventKind
+    value: str | None
+    ordinal: int | None
+
+
+def to_parent(run: Run, status: Status, output: str | None, error: str | None) -> NewMail | None:
+    """What the parent of a run that ends with `status` is told; None: it has no parent."""
+    if run.parent is None or run.parent_ordinal is None:
+        return None
+    completed = status is Status.COMPLETED
+    return NewMail(
+        tid=run.parent,
+        dedup_key=f"child:{run.parent_ordinal}",
+        kind=EventKind.CHILD_COMPLETED if completed else EventKind.CHILD_FAILED,
+        value=output if completed else error,
+        ordinal=run.parent_ordinal,
+    )
+
+
+def cancel_child(child: int) -> NewMail:
+    """What a child is told when its parent no longer waits for it."""
+    return NewMail(
+        tid=child,
+        dedup_key="cancel",
+        kind=EventKind.CANCEL_REQUESTED,
+        value='"its parent no longer waits for it"',
+    )
+
+
+class Delivered(StrEnum):
+    """What became of a delivery."""
+
+    ACCEPTED = "accepted"
+    """It lies in the inbox, and the run will see it."""
+    REPEATED = "repeated"
+    """The same delivery was accepted before."""
+    ENDED = "ended"
+    """It ended the run at once: no body was there to see it."""
+    TOO_LATE = "too_late"
+    """The run is finished."""
+    UNKNOWN = "unknown"
+    """There is no such run."""
+
+
+def after_delivery(run: Run, mail: NewMail, *, now: int) -> tuple[Delivered, RunChange | None]:
+    """Decide a delivery (not a repeated one) to a run that exists.
+
+    ACCEPTED means: insert the inbox row, then apply the change (None: nothing to change).
+    ENDED means: do not insert; apply the change and end the run as a finishing turn does (its
+    inbox is deleted and its parent is told).
+    """
+    if run.status.is_final:
+        return Delivered.TOO_LATE, None
+    if mail.kind is EventKind.CANCEL_REQUESTED and _has_no_body(run):
+        return Delivered.ENDED, RunChange(
+            status=Status.CANCELLED,
+            worker=None,
+            attempt=run.attempt,
+            crashes=run.crashes,
+            wake_at=None,
+            started_at=run.started_at,
+            finished_at=now,
+            error=CANCELLED_BEFORE_IT_BEGAN,
+        )
+    if run.status is Status.WAITING and (run.wake_at is None or run.wake_at > now):
+        return Delivered.ACCEPTED, RunChange(
+            status=run.status,
+            worker=None,
+            attempt=run.attempt,
+            crashes=run.crashes,
+            wake_at=now,
+            started_at=run.started_at,
+        )
+    return Delivered.ACCEPTED, None
+
+
+def _has_no_body(run: Run) -> bool:
+    """Nothing of it was ever executed, or nothing can be: there is nothing to clean up."""
+    return run.status is Status.STUCK or (
+        run.status in (Status.QUEUED, Status.BLOCKED) and run.started_at is None
+    )
