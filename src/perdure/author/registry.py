@@ -1,0 +1,82 @@
+"""Which workflows and functions this process knows, by kind, name and version.
+
+A name means one piece of code. Declaring the same code again (a reload, a notebook cell, a script
+imported under a second name) replaces the old declaration; two different module-level callables
+that claim one name are refused, because a run could be continued by the wrong one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from perdure.core.errors import DeclarationError
+from perdure.core.run import Kind
+
+
+class Definition(Protocol):
+    """What the registry needs to know of a workflow or a function."""
+
+    kind: Kind
+    name: str
+    version: str
+    fn: Callable[..., Any]
+
+
+_definitions: dict[tuple[Kind, str, str], Definition] = {}
+_latest: dict[tuple[Kind, str], Definition] = {}
+
+
+def register(definition: Definition) -> None:
+    """Make a definition known.
+
+    Raises:
+        DeclarationError: Its name and version belong to another module-level callable.
+    """
+    key = (definition.kind, definition.name, definition.version)
+    other = _definitions.get(key)
+    if other is not None and not _replaces(other.fn, definition.fn):
+        version = f" version {definition.version!r}" if definition.version else ""
+        raise DeclarationError(
+            f"two {definition.kind}s are named {definition.name!r}{version}: "
+            f"{_where(other.fn)} and {_where(definition.fn)}; give one of them name=…"
+        )
+    _definitions[key] = definition
+    _latest[(definition.kind, definition.name)] = definition
+
+
+def find(kind: Kind, name: str, version: str = "") -> Definition | None:
+    """The definition with exactly this name and version, or None."""
+    return _definitions.get((kind, name, version))
+
+
+def latest(kind: Kind, name: str) -> Definition | None:
+    """The definition of this name that was declared last, or None."""
+    return _latest.get((kind, name))
+
+
+def known(kind: Kind | None = None) -> Iterator[Definition]:
+    """All definitions, or those of one kind."""
+    for definition in list(_definitions.values()):
+        if kind is None or definition.kind is kind:
+            yield definition
+
+
+def _replaces(old: Callable[..., Any], new: Callable[..., Any]) -> bool:
+    """Whether `new` is the same code as `old`, declared again."""
+    if "<locals>" in old.__qualname__ or "<locals>" in new.__qualname__:
+        return True
+    if old.__qualname__ != new.__qualname__:
+        return False
+    return old.__module__ == new.__module__ or _file(old) == _file(new)
+
+
+def _file(fn: Callable[..., Any]) -> str:
+    code = getattr(fn, "__code__", None)
+    return code.co_filename if code is not None else fn.__module__
+
+
+def _where(fn: Callable[..., Any]) -> str:
+    code = getattr(fn, "__code__", None)
+    line = f":{code.co_firstlineno}" if code is not None else ""
+    return f"{_file(fn)}{line}"

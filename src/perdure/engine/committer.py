@@ -1,0 +1,134 @@
+"""Where store verbs run: on the worker's loop, or in a thread beside it.
+
+Two modes, one interface. *Inline*: the loop belongs to the worker and commits are fast; a thread
+hop would cost more than the commit. *Threaded*: the loop belongs to the host's application, or
+commits were measured slow, or another process holds the database; then a commit must not stop the
+loop. The mode only ever changes from inline to threaded, and back when commits are fast again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+logger = logging.getLogger("perdure.engine")
+
+T = TypeVar("T")
+
+SLOW_SECONDS = 0.005
+"""Commits that take longer than this, on average, are moved off the loop."""
+FAST_SECONDS = 0.001
+"""Commits that take less than this, on average, may move back onto the loop."""
+
+Done = Callable[[Any, BaseException | None], None]
+
+
+class Committer:
+    """Runs store verbs one after the other and tells on the loop what came of them.
+
+    Args:
+        loop: The loop on which `done` callbacks are called.
+        shared: The loop belongs to somebody else's application: never run inline.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, shared: bool) -> None:
+        self._loop = loop
+        self._shared = shared
+        self._threaded = shared
+        self._average = 0.0
+        self._queue: SimpleQueue[tuple[Callable[[], Any], Done] | None] = SimpleQueue()
+        self._outstanding = 0
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_threaded(self) -> bool:
+        """Whether verbs run beside the loop just now."""
+        return self._threaded
+
+    def submit(self, verb: Callable[[], Any], done: Done) -> None:
+        """Run `verb` and call `done(result, error)` on the loop: at once when inline, later when
+        threaded. Verbs run in the order of submission."""
+        if self._threaded or self._outstanding:
+            self._outstanding += 1
+            self._ensure_thread()
+            self._queue.put((verb, done))
+            return
+        began = time.perf_counter()
+        try:
+            result, error = verb(), None
+        except Exception as caught:  # noqa: BLE001 - handed to `done`, which knows what to do
+            result, error = None, caught
+        self._measure(time.perf_counter() - began)
+        done(result, error)
+
+    async def call(self, verb: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Run a verb and wait for what it returns or raises."""
+        if not self._threaded and not self._outstanding:
+            began = time.perf_counter()
+            try:
+                return verb(*arguments, **options)
+            finally:
+                self._measure(time.perf_counter() - began)
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.submit(lambda: verb(*arguments, **options), done)
+        return await future
+
+    def close(self) -> None:
+        """End the thread after what was submitted. The loop need not run any more."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _measure(self, seconds: float) -> None:
+        self._average += (seconds - self._average) * 0.1
+        if not self._threaded and self._average > SLOW_SECONDS:
+            logger.info(
+                "store verbs take %.1f ms; they move off the event loop", self._average * 1000
+            )
+            self._threaded = True
+        elif self._threaded and not self._shared and self._average < FAST_SECONDS:
+            self._threaded = False
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._work, name="perdure-committer", daemon=True
+            )
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            job = self._queue.get()
+            if job is None:
+                return
+            verb, done = job
+            began = time.perf_counter()
+            try:
+                result, error = verb(), None
+            except BaseException as caught:  # noqa: BLE001 - handed to `done`
+                result, error = None, caught
+            seconds = time.perf_counter() - began
+            try:
+                self._loop.call_soon_threadsafe(self._finish, done, result, error, seconds)
+            except RuntimeError:
+                return  # the loop is closed: nobody waits any more
+
+    def _finish(self, done: Done, result: Any, error: BaseException | None, seconds: float) -> None:
+        self._outstanding -= 1
+        self._measure(seconds)
+        done(result, error)

@@ -1,0 +1,105 @@
+"""Daemon threads in which plain functions run.
+
+Not a `ThreadPoolExecutor`: its threads are joined at exit, so that one stuck call would keep the
+process from ending, and a call that was given up would keep its place for ever. Here a call can be
+abandoned: its thread goes on (a thread cannot be stopped), its place is free, and it is counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+IDLE_SECONDS = 10.0
+"""A thread with nothing to do ends after this."""
+
+
+class Call:
+    """One call that was handed to the threads."""
+
+    __slots__ = ("_state", "work")
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self._state = "queued"
+
+    @property
+    def is_running(self) -> bool:
+        return self._state == "running"
+
+
+class Threads:
+    """At most `limit` threads at work, started when needed.
+
+    `submit` and `abandon` may be called from any thread; the work reports for itself.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Condition()
+        self._queue: deque[Call] = deque()
+        self._alive = 0
+        self._idle = 0
+        self._abandoned = 0
+        self._count = 0
+
+    @property
+    def abandoned(self) -> int:
+        """How many threads still run a call that was given up."""
+        return self._abandoned
+
+    def submit(self, work: Callable[[], None]) -> Call:
+        """Run `work` in a thread as soon as one is free. `work` must not raise."""
+        call = Call(work)
+        with self._lock:
+            self._queue.append(call)
+            if self._idle >= len(self._queue):
+                self._lock.notify()
+            elif self._alive - self._abandoned < self._limit:
+                self._alive += 1
+                self._count += 1
+                name = f"perdure-function-{self._count}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+        return call
+
+    def abandon(self, call: Call) -> bool:
+        """Give a call up: True if it runs (its thread is lost to it), False if it never began."""
+        with self._lock:
+            if call._state == "queued":  # noqa: SLF001 - one noun, two classes
+                self._queue.remove(call)
+                call._state = "done"  # noqa: SLF001
+                return False
+            if call._state == "running":  # noqa: SLF001
+                call._state = "abandoned"  # noqa: SLF001
+                self._abandoned += 1
+                return True
+            return False
+
+    def _work(self) -> None:
+        while True:
+            call = self._next()
+            if call is None:
+                return
+            call.work()
+            with self._lock:
+                if call._state == "abandoned":  # noqa: SLF001
+                    # Another thread has taken this one's place.
+                    self._abandoned -= 1
+                    self._alive -= 1
+                    return
+                call._state = "done"  # noqa: SLF001
+            del call  # nothing of a finished call is kept while the thread waits
+
+    def _next(self) -> Call | None:
+        with self._lock:
+            while not self._queue:
+                self._idle += 1
+                notified = self._lock.wait(IDLE_SECONDS)
+                self._idle -= 1
+                if not notified and not self._queue:
+                    self._alive -= 1
+                    return None
+            call = self._queue.popleft()
+            call._state = "running"  # noqa: SLF001
+            return call
