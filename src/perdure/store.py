@@ -15,7 +15,7 @@ of it, and a backend is one when the suite passes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -173,18 +173,25 @@ class Store(Protocol):
     # --- executing ---------------------------------------------------------------------------
 
     def claim(self, what: Claim, now: int) -> list[Run]:
-        """Take due runs, oldest `wake_at` first, and mark them as held; none twice."""
+        """Take due runs, oldest `wake_at` first, and mark them as held; none twice.
+
+        Raises:
+            LostLease: The worker is not registered (it was buried). Nothing is taken.
+        """
         ...
 
-    def due(self, namespace: str, queues: Sequence[str]) -> int | None:
-        """The earliest `wake_at` of any claimable run of these queues, or None."""
+    def held(self, worker: int) -> list[tuple[int, int]]:
+        """(TID, attempt) of the runs that this worker holds, by TID: the truth after a claim whose
+        answer was lost."""
         ...
 
-    def unclaimed(
-        self, names: Sequence[tuple[str, str]], namespace: str, queues: Sequence[str], now: int
-    ) -> list[Unclaimed]:
-        """Due runs (status queued or waiting, not blocked) of other names than these, one per
-        (name, version, source), at most 100."""
+    def due(self, what: Claim) -> int | None:
+        """The earliest `wake_at` of the runs that `claim` would take once it is due, or None."""
+        ...
+
+    def unclaimed(self, what: Claim, now: int, *, blocked: bool = False) -> list[Unclaimed]:
+        """Due runs (queued or waiting; with `blocked` the blocked ones too) of other names than
+        those of `what`, one per (kind, name, version, source), at most 100."""
         ...
 
     def block(self, what: Unclaimed, namespace: str, reason: str, now: int) -> int:
@@ -199,26 +206,33 @@ class Store(Protocol):
     def turn(self, turns: Sequence[Turn], births: Sequence[NewRun], now: int) -> list[Verdict]:
         """Commit turns of different runs in one transaction, births (runs held from birth) first.
 
-        Each turn stands for itself: a stale one is refused and the others are written. A turn that
+        Each turn stands for itself: a stale one is refused and the others are written. Rows that
+        a turn consumes are marked as read and lose their value; a finishing turn deletes them. A turn that
         finishes a run deletes its inbox, and tells its parent (inbox row `child:<ordinal>`, of kind
         child_completed or child_failed, and the parent is woken). A turn with `repeated` whose
-        first row is there, written under the same attempt, was committed before: COMMITTED.
+        first row is there, written under the same attempt, was committed before: see
+        `decide.after_repeat`.
 
         Raises:
             TidTaken: The TID of a birth or of a child belongs to another run. Nothing is written.
+            LostLease: The worker of a birth is not registered. Nothing is written.
         """
         ...
 
     def deliver(self, mail: NewMail, now: int) -> Delivered:
-        """Put something before a run and wake it; see `Delivered` for all that can happen."""
+        """Put something before a run and wake it; see `Delivered` for all that can happen.
+
+        A delivery whose key was used before is REPEATED, also when the first one was read since.
+        One that ENDED the run asks its unfinished children to end, too.
+        """
         ...
 
     def inbox(self, tid: int, limit: int = 100) -> list[Mail]:
-        """What lies in the inbox of a run, oldest first."""
+        """What lies unread in the inbox of a run, oldest first."""
         ...
 
     def mail(self, worker: int) -> list[int]:
-        """TIDs of the runs that this worker holds and that have something in their inbox."""
+        """TIDs of the runs that this worker holds and that have something unread in their inbox."""
         ...
 
     # --- workers -------------------------------------------------------------------------------
@@ -238,22 +252,35 @@ class Store(Protocol):
     def bury(self, worker: int, now: int, *, proven: bool) -> int | None:
         """Take over from a dead worker: its runs can be claimed again, and it is forgotten.
 
+        Runs that are held by a worker that is not registered (there should be none) are taken over
+        with them.
+
         Returns how many runs it held; None if it is not dead (its lease holds and its death is
         not proven) or not known (somebody else buried it).
         """
         ...
 
-    def retire(self, worker: int) -> int:
+    def retire(self, worker: int, *, if_idle: bool = False) -> int | None:
         """A worker ends in good order: whatever it still holds is queued, without a crash counted;
-        it is forgotten. Returns how many runs it still held."""
+        it is forgotten. Returns how many runs it still held.
+
+        With `if_idle` only when no run of its namespace is queued, running, waiting or blocked,
+        decided in the same transaction; else None, and the worker stays.
+        """
+        ...
+
+    def progress(self, worker: int, latest: Mapping[int, str]) -> None:
+        """Note the latest progress (JSON text) of runs that this worker holds, by TID; of others
+        nothing is noted. Cleared when the run ends or is let go of."""
         ...
 
     # --- waking --------------------------------------------------------------------------------
 
     def poke(self) -> None:
-        """Wake everybody who listens. Never fails, never blocks; a lost poke costs only time."""
+        """Wake everybody who listens, but for the listeners of this very `Store` object. Never
+        fails, never blocks; a lost poke costs only time."""
         ...
 
     def listen(self) -> Listener:
-        """Begin to listen for pokes, also those of this process."""
+        """Begin to listen for the pokes of others."""
         ...

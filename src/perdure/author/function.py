@@ -174,7 +174,9 @@ class PlainFunction(Function[P, R]):
 
 
 @overload
-def function(fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+def function(
+    fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+) -> AsyncFunction[P, R]: ...
 @overload
 def function(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
 @overload
@@ -267,7 +269,9 @@ def _checked_name(name: str | None, fn: Callable[..., Any]) -> str:
     if name is None:
         name = fn.__name__
         if name == "<lambda>":
-            raise DeclarationError("a lambda has no name to be found by; write a def, or give name=…")
+            raise DeclarationError(
+                "a lambda has no name to be found by; write a def, or give name=…"
+            )
     if not isinstance(name, str) or not name or not name.isprintable() or len(name) > 200:
         raise DeclarationError(f"name={name!r} is not a name: use up to 200 printable characters")
     return name

@@ -22,6 +22,11 @@ import msgspec
 from perdure.core.events import EventKind, Row
 from perdure.core.run import CLAIMABLE, NewRun, Run, Status
 
+CANCELLED_BEFORE_IT_BEGAN = (
+    '{"type":"perdure.core.errors:RunCancelled","message":"cancelled while nothing of it ran"}'
+)
+"""The encoded error (see `core.codec`) of a run that was cancelled while it had no body."""
+
 ALONE_AFTER_CRASHES = 2
 """A run whose workers died this often in a row is claimed only by a worker that has nothing else."""
 
@@ -33,9 +38,13 @@ STUCK_AFTER_CRASHES = 5
 
 
 class Suspend(msgspec.Struct, frozen=True):
-    """The body waits: let go of the run until `wake_at`, or until something comes in."""
+    """The body waits: let go of the run until `wake_at`, or until something comes in.
+
+    `reason` says what is odd about it, if anything: a body that waits for nothing at all.
+    """
 
     wake_at: int | None
+    reason: str | None = None
 
 
 class Finish(msgspec.Struct, frozen=True):
@@ -68,7 +77,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         tid, attempt: The run, and the attempt under which the worker holds it (the fence).
         rows: Rows to append, with consecutive `seq`; may be empty (a run let go of).
         then: What happens to the run afterwards; None: the worker keeps it.
-        consumed: Ids of the inbox rows that `rows` deliver; they are deleted.
+        consumed: Ids of the inbox rows that `rows` deliver; they are marked as read, and kept
+            without their value until the run ends, so that a repeated delivery is still known.
         children: Runs to insert with this run as their parent.
         cancel_children: Ordinals of children that are asked to end.
         progress: Whether this turn resets `crashes` (the worker knows that it is not zero).
@@ -137,6 +147,7 @@ def after_turn(run: Run, turn: Turn, *, mail: bool, now: int) -> tuple[Verdict, 
             crashes=0,
             wake_at=then.wake_at,
             started_at=run.started_at,
+            reason=then.reason,
         )
     if isinstance(then, Finish):
         return Verdict.COMMITTED, RunChange(
@@ -166,6 +177,21 @@ def after_turn(run: Run, turn: Turn, *, mail: bool, now: int) -> tuple[Verdict, 
     return Verdict.COMMITTED, _kept(run, crashes) if turn.progress else None
 
 
+def after_repeat(run: Run, turn: Turn) -> Verdict:
+    """Decide a repeated turn whose first row is in the journal, written under the same attempt.
+
+    It was committed; what that means now depends on what has happened since.
+    """
+    if run.attempt != turn.attempt:
+        return Verdict.STALE
+    is_held = run.status is Status.RUNNING
+    if turn.then is None:
+        return Verdict.COMMITTED if is_held else Verdict.STALE
+    if isinstance(turn.then, Suspend) and is_held:
+        return Verdict.MAIL
+    return Verdict.COMMITTED
+
+
 def _kept(run: Run, crashes: int) -> RunChange:
     return RunChange(
         status=run.status,
@@ -185,6 +211,7 @@ def _queued(run: Run, now: int, crashes: int) -> RunChange:
         crashes=crashes,
         wake_at=now,
         started_at=run.started_at,
+        code=run.code,
     )
 
 
@@ -200,6 +227,7 @@ def after_claim(run: Run, worker: int, *, now: int) -> RunChange:
         crashes=run.crashes,
         wake_at=None,
         started_at=run.started_at if run.started_at is not None else now,
+        code=run.code,
     )
 
 
@@ -216,6 +244,12 @@ def after_block(run: Run, reason: str) -> RunChange | None:
         started_at=run.started_at,
         reason=reason,
     )
+
+
+def is_idle(unfinished: int) -> bool:
+    """Whether a background worker may end: nothing is left that it, or a successor, must go on
+    with."""
+    return unfinished == 0
 
 
 def after_unpark(run: Run, code: str, *, now: int) -> RunChange | None:
@@ -256,12 +290,6 @@ def after_death(run: Run, *, now: int) -> RunChange:
 # --- The inbox -----------------------------------------------------------------------------------
 
 
-CANCELLED_BEFORE_IT_BEGAN = (
-    '{"type":"perdure.core.errors:RunCancelled","message":"cancelled while nothing of it ran"}'
-)
-"""The encoded error (see `core.codec`) of a run that was cancelled while it had no body."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMail:
     """Something an outsider puts before a run.
@@ -299,7 +327,7 @@ def to_parent(run: Run, status: Status, output: str | None, error: str | None) -
         tid=run.parent,
         dedup_key=f"child:{run.parent_ordinal}",
         kind=EventKind.CHILD_COMPLETED if completed else EventKind.CHILD_FAILED,
-        value=output if completed else error,
+        value=output if completed else error or CANCELLED_BEFORE_IT_BEGAN,
         ordinal=run.parent_ordinal,
     )
 

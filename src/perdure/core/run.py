@@ -81,6 +81,7 @@ class NewRun:
         worker: The worker that holds it from birth (attempt 1), or None: it is queued.
         key: Idempotency key, unique per namespace and name; None for none.
         parent, parent_ordinal: The run and the call that started it, for a child.
+        chain: The first run of its chain; None: its own TID, it continues no other.
     """
 
     tid: int
@@ -96,6 +97,7 @@ class NewRun:
     parent: int | None = None
     parent_ordinal: int | None = None
     worker: int | None = None
+    chain: int | None = None
     python: str = ""
 
 
@@ -114,6 +116,7 @@ class Run:
         output: Encoded result of a completed run.
         error: Encoded error of a failed or cancelled one.
         reason: Why it is blocked or stuck, in one sentence.
+        progress: The latest progress that a step told (JSON text), while it is running.
     """
 
     tid: int
@@ -142,3 +145,4 @@ class Run:
     output: str | None
     error: str | None
     reason: str | None
+    progress: str | None = None

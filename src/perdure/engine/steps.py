@@ -1,0 +1,242 @@
+"""Step execution: one attempt of one step, from the recorded input to an outcome.
+
+An attempt is a `Flight`. It decodes its input from the journal (never the live objects: an attempt
+must not see what another one changed), runs the body, encodes what it returned, and reports once.
+Whatever the body does (return a lock, raise SystemExit, never come back), the worker survives it:
+the outcome is a value, an error, or nothing at all for an attempt that was stopped.
+
+Async functions run as tasks on the loop; plain ones in daemon threads. A timeout cancels a task; if
+the task does not end within a grace, and for a thread at once, the attempt is *abandoned*: its
+outcome is a `StepTimeout`, and what it may still produce is refused and logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from perdure.author.context import Context, enter
+from perdure.author.function import Function
+from perdure.core import duration
+from perdure.core.codec import JSON
+from perdure.core.errors import EncodingError, StepError, StepTimeout
+from perdure.core.events import Step
+from perdure.engine.threads import Call, Threads
+
+logger = logging.getLogger("perdure.engine")
+
+CANCEL_GRACE_SECONDS = 5.0
+"""How long a cancelled async step may take for its clean-up before it is abandoned."""
+
+
+class Flight:
+    """One attempt of one step.
+
+    Attributes:
+        tid, ordinal: The run and the call.
+        attempt: Which attempt of the step this is, from 1.
+        run_attempt: The attempt of the run under which it was started (the fence).
+    """
+
+    __slots__ = (
+        "attempt",
+        "call",
+        "command",
+        "context",
+        "function",
+        "is_over",
+        "is_timed_out",
+        "ordinal",
+        "run_attempt",
+        "task",
+        "tid",
+        "timer",
+    )
+
+    def __init__(
+        self,
+        command: Step,
+        function: Function[Any, Any],
+        context: Context,
+        *,
+        tid: int,
+        run_attempt: int,
+    ) -> None:
+        self.command = command
+        self.function = function
+        self.context = context
+        self.tid = tid
+        self.run_attempt = run_attempt
+        self.ordinal = command.ordinal
+        self.attempt = context.attempt
+        self.task: asyncio.Task[None] | None = None
+        self.call: Call | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.is_over = False
+        self.is_timed_out = False
+
+    def __str__(self) -> str:
+        return f"step {self.ordinal} {self.function.name}() of run {self.tid}"
+
+
+Landed = Callable[[Flight, str | None, BaseException | None], None]
+
+
+class Steps:
+    """Starts and stops attempts on one loop.
+
+    Args:
+        loop: The loop on which async functions run and `landed` is called.
+        threads: Where plain functions run.
+        landed: Called exactly once per attempt that was not stopped: (flight, value, None) with
+            the encoded outcome, or (flight, None, error).
+        interrupted: Called for an attempt that somebody else cancelled (the host's loop is being
+            torn down): it has no outcome, and must be run again elsewhere.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        threads: Threads,
+        landed: Landed,
+        interrupted: Callable[[Flight], None],
+    ) -> None:
+        self._loop = loop
+        self._threads = threads
+        self._landed = landed
+        self._interrupted = interrupted
+
+    def launch(self, flight: Flight) -> None:
+        """Start an attempt."""
+        function = flight.function
+        try:
+            args, kwargs = function.contract.decode_input(JSON, bytes(flight.command.input))
+        except Exception as error:  # noqa: BLE001 - becomes the outcome of the step
+            self._loop.call_soon(self._land, flight, None, error)
+            return
+        if function.contract.injected:
+            kwargs = function.bind_injected(kwargs, flight.context)
+        variables = enter(flight.context)
+        if function.contract.is_async:
+            flight.task = self._loop.create_task(
+                self._run_async(flight, args, kwargs), context=variables
+            )
+        else:
+            flight.call = self._threads.submit(
+                lambda: variables.run(self._run_in_thread, flight, args, kwargs)
+            )
+        if function.timeout is not None:
+            flight.timer = self._loop.call_later(
+                function.timeout / 1_000_000, self._time_out, flight
+            )
+
+    def stop(self, flight: Flight) -> None:
+        """Nobody waits for this attempt any more: cancel or abandon it, and report nothing."""
+        if flight.is_over:
+            return
+        self._close(flight)
+        if flight.task is not None:
+            flight.task.cancel()
+        elif flight.call is not None and self._threads.abandon(flight.call):
+            logger.warning("%s was stopped, but its thread goes on", flight)
+
+    async def _run_async(self, flight: Flight, args: Any, kwargs: Any) -> None:
+        value = error = None
+        try:
+            result = await flight.function.fn(*args, **kwargs)
+            value = flight.function.contract.encode_output(JSON, result)
+        except asyncio.CancelledError as caught:
+            task = flight.task
+            if flight.is_timed_out:
+                error = _timeout_error(flight)
+            elif task is not None and task.cancelling():
+                if not flight.is_over:
+                    self._close(flight)
+                    self._interrupted(flight)
+                return
+            else:
+                error = caught
+        except BaseException as caught:  # noqa: BLE001 - the outcome of the step
+            error = caught
+        self._land(flight, value, error)
+
+    def _run_in_thread(self, flight: Flight, args: Any, kwargs: Any) -> None:
+        value = error = None
+        try:
+            result = flight.function.fn(*args, **kwargs)
+            if inspect.iscoroutine(result):
+                result.close()
+                raise EncodingError(
+                    f"{flight.function.name}() is a plain def but returned a coroutine; "
+                    "declare it async def, or return the awaited value",
+                    path="result",
+                )
+            value = flight.function.contract.encode_output(JSON, result)
+        except BaseException as caught:  # noqa: BLE001 - the outcome of the step
+            error = caught
+        try:
+            self._loop.call_soon_threadsafe(self._land, flight, value, error)
+        except RuntimeError:
+            logger.warning("%s ended after its worker did; its outcome is not recorded", flight)
+
+    def _time_out(self, flight: Flight) -> None:
+        flight.timer = None
+        if flight.is_over:
+            return
+        flight.is_timed_out = True
+        if flight.task is not None:
+            flight.task.cancel()
+            flight.timer = self._loop.call_later(CANCEL_GRACE_SECONDS, self._give_up, flight)
+        else:
+            self._give_up(flight)
+
+    def _give_up(self, flight: Flight) -> None:
+        flight.timer = None
+        if flight.is_over:
+            return
+        if flight.call is not None:
+            self._threads.abandon(flight.call)
+        logger.warning(
+            "%s did not end after its timeout; it is abandoned, and what it may still return "
+            "will be refused",
+            flight,
+        )
+        self._land(flight, None, _timeout_error(flight))
+
+    def _land(self, flight: Flight, value: str | None, error: BaseException | None) -> None:
+        if flight.is_over:
+            if flight.is_timed_out:
+                logger.warning("%s ended after it was abandoned; its outcome is refused", flight)
+            return
+        self._close(flight)
+        if error is not None and not isinstance(error, Exception):
+            error = _as_exception(flight, error)
+        self._landed(flight, value, error)
+
+    def _close(self, flight: Flight) -> None:
+        flight.is_over = True
+        if flight.timer is not None:
+            flight.timer.cancel()
+            flight.timer = None
+
+
+def _timeout_error(flight: Flight) -> StepTimeout:
+    limit = duration.show(flight.function.timeout or 0)
+    return StepTimeout(
+        f"{flight.function.name}() ran longer than its timeout of {limit}",
+        type_name="perdure.core.errors:StepTimeout",
+    )
+
+
+def _as_exception(flight: Flight, error: BaseException) -> StepError:
+    """A step that raises SystemExit or the like has failed; the workflow must not exit with it."""
+    kind = type(error)
+    wrapped = StepError(
+        f"{flight.function.name}() raised {error!r}",
+        type_name=f"{kind.__module__}:{kind.__qualname__}",
+    )
+    wrapped.__cause__ = None
+    return wrapped.with_traceback(error.__traceback__)
