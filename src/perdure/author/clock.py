@@ -14,7 +14,7 @@ from perdure.machine import current
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def sleep(until: str | int | float | timedelta | datetime) -> None:
+async def sleep(until: str | float | timedelta | datetime) -> None:
     """Wait; in the body of a workflow durably: no process waits for it, and a crash does not end it.
 
     Args:
@@ -49,7 +49,7 @@ def random() -> _random.Random:
     True
     """
     machine = current()
-    return _random.Random() if machine is None else machine.random  # noqa: S311 - not for secrets
+    return _random.Random() if machine is None else machine.random
 
 
 def uuid4() -> uuid.UUID:

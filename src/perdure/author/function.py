@@ -94,9 +94,9 @@ class Function(Generic[P, R]):
             DeclarationError: An option cannot be kept.
         """
         varied = copy.copy(self)
-        varied._set(  # noqa: SLF001 - of the same class
+        varied._set(
             retries=self.retry if retries is _UNSET else retries,
-            timeout=varied._timeout_option() if timeout is _UNSET else timeout,  # noqa: SLF001
+            timeout=varied._timeout_option() if timeout is _UNSET else timeout,
             on_crash=self.on_crash if on_crash is _UNSET else on_crash,
         )
         if key is not None and (not isinstance(key, str) or not key):

@@ -87,6 +87,30 @@ class Committer:
         self.submit(lambda: verb(*arguments, **options), done)
         return await future
 
+    def run_now(self, verb: Callable[[], T]) -> T:
+        """Run a verb after those that were submitted, and block until it is done."""
+        if not self._outstanding:
+            return verb()
+        box: list[T] = []
+        errors: list[BaseException] = []
+        is_done = threading.Event()
+
+        def work() -> None:
+            try:
+                box.append(verb())
+            except BaseException as caught:  # noqa: BLE001 - raised below, in the caller
+                errors.append(caught)
+            finally:
+                is_done.set()
+
+        self._outstanding += 1
+        self._ensure_thread()
+        self._queue.put((work, lambda _result, _error: None))
+        is_done.wait()
+        if errors:
+            raise errors[0]
+        return box[0]
+
     def close(self) -> None:
         """End the thread after what was submitted. The loop need not run any more."""
         if self._thread is not None:

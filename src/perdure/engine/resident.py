@@ -9,7 +9,9 @@ from perdure.author.context import Context, enter_fresh
 from perdure.author.function import Function
 from perdure.author.workflow import Workflow, body_of
 from perdure.core.codec import JSON, encode_error
-from perdure.core.events import Command, Event, EventKind, Row, Step, Timer
+from perdure.core.decide import Park
+from perdure.core.errors import RunCancelled
+from perdure.core.events import Child, Command, Event, EventKind, Row, Step, Timer
 from perdure.core.run import NewRun, Run
 from perdure.engine.steps import Flight
 from perdure.machine import Machine
@@ -30,53 +32,72 @@ class Resident:
         last_at: The time of the last row; the next one is not earlier.
         events: What is to be delivered, oldest first, with the inbox id it came from (or 0).
         flights: Step attempts in progress, by ordinal.
-        retries: Steps that wait for their next attempt: ordinal -> (due, attempt).
+        retries: When steps that wait for their next attempt are due: ordinal -> µs.
+        tries: The next or current attempt of steps that failed before: ordinal -> attempt.
         started: At-most-once steps whose start is recorded: ordinal -> attempt.
-        children: Ordinals of child runs that have not answered.
-        commands: What the turn now being committed asks for; done after the commit.
+        children: Child runs that have not answered: ordinal -> TID (0: born before the last claim).
+        after: What the turn now being committed asks for, commands and step events; done after
+            the commit.
         birth: The run to be stored with its first turn, or None: it is stored.
+        parking: Why it cannot go on with this code, or None.
+        seen: Inbox ids that are queued here or on their way to the store.
         is_committing: A turn of it is on its way to the store.
+        is_settled: What was pending when it was claimed has been taken up again.
     """
 
     __slots__ = (
+        "after",
         "attempt",
         "birth",
         "children",
-        "commands",
         "crashes",
         "definition",
         "events",
         "flights",
         "input",
         "is_committing",
+        "is_settled",
         "key",
         "last_at",
         "machine",
         "name",
+        "parent",
+        "parking",
         "retries",
+        "seen",
         "seq",
         "started",
         "tid",
+        "tries",
     )
 
     def __init__(self, run: Run | NewRun, definition: Definition, *, attempt: int) -> None:
+        self.definition = definition
+        self.become(run, attempt=attempt)
+
+    def become(self, run: Run | NewRun, *, attempt: int) -> None:
+        """Be this run, from its beginning, with a new machine."""
         self.tid = run.tid
         self.name = run.name
         self.key = run.key
+        self.parent = run.parent
         self.input: str | None = run.input
-        self.definition = definition
         self.attempt = attempt
         self.crashes = run.crashes if isinstance(run, Run) else 0
         self.seq = 0
         self.last_at = 0
         self.events: deque[tuple[Event, int]] = deque()
         self.flights: dict[int, Flight] = {}
-        self.retries: dict[int, tuple[int, int]] = {}
+        self.retries: dict[int, int] = {}
+        self.tries: dict[int, int] = {}
         self.started: dict[int, int] = {}
-        self.children: set[int] = set()
-        self.commands: list[Command] = []
+        self.children: dict[int, int] = {}
+        self.after: list[Command | Event] = []
         self.birth: NewRun | None = None
+        self.parking: Park | None = None
+        self.seen: set[int] = set()
         self.is_committing = False
+        self.is_settled = False
         self.machine = self.new_machine()
 
     def new_machine(self) -> Machine:
@@ -111,31 +132,36 @@ class Resident:
         """
         self.machine.replay(rows)
         for row in rows:
-            self._remember(row.event)
+            self.remember(row.event)
         self.seq = len(rows)
         self.last_at = rows[-1].at if rows else 0
         pending = self.machine.pending
-        self.retries = {o: r for o, r in self.retries.items() if o in pending}
-        self.started = {o: a for o, a in self.started.items() if o in pending}
-        self.children = {o for o, p in pending.items() if p.command.__class__.__name__ == "Child"}
+        self.retries = {o: due for o, due in self.retries.items() if o in pending}
+        self.tries = {o: attempt for o, attempt in self.tries.items() if o in pending}
+        self.started = {o: attempt for o, attempt in self.started.items() if o in pending}
+        self.children = {o: 0 for o, p in pending.items() if isinstance(p.command, Child)}
 
-    def _remember(self, event: Event) -> None:
+    def remember(self, event: Event) -> None:
+        """Keep what an event tells about a step that its body does not see."""
+        ordinal = event.ordinal
         if event.kind is EventKind.STEP_RETRYING:
-            assert event.ordinal is not None
+            assert ordinal is not None
             assert event.due is not None
             assert event.step_attempt is not None
-            self.retries[event.ordinal] = (event.due, event.step_attempt + 1)
+            self.retries[ordinal] = event.due
+            self.tries[ordinal] = event.step_attempt + 1
         elif event.kind is EventKind.STEP_STARTED:
-            assert event.ordinal is not None
+            assert ordinal is not None
             assert event.step_attempt is not None
-            self.started[event.ordinal] = event.step_attempt
-            self.retries.pop(event.ordinal, None)
+            self.started[ordinal] = event.step_attempt
+            self.retries.pop(ordinal, None)
 
-    def step_attempt(self, ordinal: int) -> int:
-        """Which attempt of a step comes next (or is under way)."""
-        if ordinal in self.retries:
-            return self.retries[ordinal][1]
-        return self.started.get(ordinal, 1)
+    def answered(self, ordinal: int) -> None:
+        """The call at `ordinal` has its outcome, or the body no longer waits for it."""
+        self.retries.pop(ordinal, None)
+        self.tries.pop(ordinal, None)
+        self.started.pop(ordinal, None)
+        self.children.pop(ordinal, None)
 
     def must_wait(self) -> bool:
         """Whether nothing is in progress: the run waits for time or for the outside world."""
@@ -148,10 +174,14 @@ class Resident:
 
     def wake_at(self) -> int | None:
         """The earliest of its timers and retries (µs), or None."""
-        dues = [due for due, _attempt in self.retries.values()]
+        dues = list(self.retries.values())
         dues += [
             pending.command.due
             for pending in self.machine.pending.values()
             if isinstance(pending.command, Timer)
         ]
         return min(dues, default=None)
+
+    def cancelled_error(self) -> str:
+        """The encoded error of this run when it ends as cancelled."""
+        return encode_error(RunCancelled(f"{self.name} was cancelled", tid=self.tid))

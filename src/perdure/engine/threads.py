@@ -66,12 +66,12 @@ class Threads:
     def abandon(self, call: Call) -> bool:
         """Give a call up: True if it runs (its thread is lost to it), False if it never began."""
         with self._lock:
-            if call._state == "queued":  # noqa: SLF001 - one noun, two classes
+            if call._state == "queued":
                 self._queue.remove(call)
-                call._state = "done"  # noqa: SLF001
+                call._state = "done"
                 return False
-            if call._state == "running":  # noqa: SLF001
-                call._state = "abandoned"  # noqa: SLF001
+            if call._state == "running":
+                call._state = "abandoned"
                 self._abandoned += 1
                 return True
             return False
@@ -83,12 +83,12 @@ class Threads:
                 return
             call.work()
             with self._lock:
-                if call._state == "abandoned":  # noqa: SLF001
+                if call._state == "abandoned":
                     # Another thread has taken this one's place.
                     self._abandoned -= 1
                     self._alive -= 1
                     return
-                call._state = "done"  # noqa: SLF001
+                call._state = "done"
             del call  # nothing of a finished call is kept while the thread waits
 
     def _next(self) -> Call | None:
@@ -101,5 +101,5 @@ class Threads:
                     self._alive -= 1
                     return None
             call = self._queue.popleft()
-            call._state = "running"  # noqa: SLF001
+            call._state = "running"
             return call

@@ -1,0 +1,616 @@
+"""The engine: what keeps runs going in one worker.
+
+How a run moves:
+
+1. Something happens to it: it is born here, claimed, a step lands, a timer is due, mail comes in.
+   That is an `Event`, queued on its `Resident`, and the run is *ready*.
+2. `_pump` lets every ready run take a turn (`turns.take_turn`) and sends all these turns to the
+   store as one batch: group commit. One batch is on its way at a time (`Outbox`), so that whatever
+   happens meanwhile shares the next commit.
+3. When the batch is durable, and not before, its effects are done (`_settle`): steps are launched
+   or stopped (`Launcher`), timers set, runs let go of, those who wait for an ending told.
+
+Nothing is lost when the process dies: what was not committed did not happen; what was committed but
+not done is found again by whoever replays the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from perdure.author import registry
+from perdure.author.function import Function
+from perdure.author.workflow import Workflow
+from perdure.core.decide import Finish, HandBack, Park, Suspend, Turn, Verdict
+from perdure.core.errors import Unreplayable
+from perdure.core.events import Cancel, Child, Command, Event, EventKind, Step, Timer
+from perdure.core.run import Kind, NewRun, Run, Status
+from perdure.engine.alarms import Alarms
+from perdure.engine.committer import Committer
+from perdure.engine.launcher import Launcher
+from perdure.engine.outbox import Batch, Outbox, renamed
+from perdure.engine.resident import STARTED, Definition, Resident
+from perdure.engine.threads import Threads
+from perdure.engine.turns import take_turn
+from perdure.store import Store
+
+logger = logging.getLogger("perdure.engine")
+
+MAX_BATCH = 500
+"""Turns per commit; the loop gets a breath in between."""
+
+Ending = tuple[Status, str | None, str | None]
+"""(status, encoded output, encoded error) of a run that ended."""
+
+
+class Host(Protocol):
+    """What the engine asks of the worker around it."""
+
+    worker_id: int
+    namespace: str
+    queue: str
+
+    def new_tid(self) -> int:
+        """A TID that this process has not used."""
+        ...
+
+    def may_start(self) -> bool:
+        """Whether the lease holds, so that something new may be started."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether one more run may be held here."""
+        ...
+
+    def source_of(self, definition: Definition) -> str:
+        """Where the code of a definition can be imported from."""
+        ...
+
+    def fingerprint(self) -> str:
+        """What identifies the code that this worker has loaded."""
+        ...
+
+    def claimable(self, at: int | None) -> None:
+        """There may be something to claim at this time (µs; None: now)."""
+        ...
+
+    def lost(self) -> None:
+        """The worker was buried: what it held is no longer its own."""
+        ...
+
+
+class Engine:
+    """Keeps the runs of one worker going, on one loop.
+
+    Args:
+        store: Where everything is recorded.
+        host: The worker around it.
+        loop: The loop on which everything happens.
+        committer: Runs the verbs of the store.
+        threads: How many plain functions may run at once.
+        cached_runs: How many suspended runs are kept warm.
+        always_replay: Testing: every turn starts from the journal, and nothing is kept warm.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        host: Host,
+        loop: asyncio.AbstractEventLoop,
+        committer: Committer,
+        *,
+        threads: int = 32,
+        cached_runs: int = 10_000,
+        always_replay: bool = False,
+    ) -> None:
+        self.residents: dict[int, Resident] = {}
+        self.is_draining = False
+        self.threads = Threads(threads)
+        self._store = store
+        self._host = host
+        self._loop = loop
+        self._committer = committer
+        self._launcher = Launcher(self, loop, self.threads)
+        self._alarms = Alarms(loop, store.now, self._rang)
+        self._outbox = Outbox(
+            store,
+            loop,
+            committer,
+            settle=self._settle,
+            rename=self._rename,
+            give_up=self._forget,
+            lost=host.lost,
+        )
+        self._warm: OrderedDict[int, Resident] = OrderedDict()
+        self._cached_runs = 0 if always_replay else cached_runs
+        self._always_replay = always_replay
+        self._ready: dict[int, Resident] = {}
+        self._is_pump_due = False
+        self._waiters: dict[int, list[Callable[[Ending], None]]] = {}
+        self._quiet = asyncio.Event()
+        self._errands: set[asyncio.Task[None]] = set()
+        self._active: Resident | None = None
+        self._is_closed = False
+
+    # --- what the launcher asks -------------------------------------------------------------------
+
+    def may_start(self) -> bool:
+        return self._host.may_start()
+
+    def now(self) -> int:
+        return self._store.now()
+
+    def post(self, resident: Resident, event: Event) -> None:
+        """Queue an event of a run."""
+        resident.events.append((event, 0))
+        self._make_ready(resident)
+
+    def write_progress(self, latest: dict[int, str]) -> None:
+        worker = self._host.worker_id
+        self._committer.submit(
+            lambda: self._store.progress(worker, latest), lambda _result, _error: None
+        )
+
+    # --- what comes in ----------------------------------------------------------------------------
+
+    def begin(self, run: NewRun, definition: Definition, *, is_stored: bool) -> Resident:
+        """Take up a run that is born here, held by this worker under attempt 1."""
+        resident = Resident(run, definition, attempt=1)
+        self._begin(resident, None if is_stored else run)
+        return resident
+
+    def _begin(self, resident: Resident, birth: NewRun | None) -> None:
+        resident.birth = birth
+        resident.is_settled = True
+        resident.events.append((STARTED, 0))
+        self.residents[resident.tid] = resident
+        self._make_ready(resident)
+
+    async def adopt(self, runs: Sequence[Run]) -> None:
+        """Take up runs that this worker has just claimed."""
+        adopted = [await self._revive(run) for run in runs]
+        for resident in adopted:
+            self.residents[resident.tid] = resident
+        await self.look_for_mail()
+        now = self._store.now()
+        for resident in adopted:
+            if self.residents.get(resident.tid) is not resident:
+                continue
+            if resident.parking is None:
+                self._queue_overdue(resident, now)
+                if not resident.events:
+                    self._resume(resident)
+            self._make_ready(resident)
+
+    async def look_for_mail(self, tids: Iterable[int] | None = None) -> None:
+        """Queue what lies in the inboxes of the runs that are held here (None: of all)."""
+        if tids is None:
+            tids = await self._committer.call(self._store.mail, self._host.worker_id)
+        for tid in tids:
+            resident = self.residents.get(tid)
+            if resident is None or resident.birth is not None:
+                continue
+            for mail in await self._committer.call(self._store.inbox, tid):
+                if mail.id in resident.seen or self.residents.get(tid) is not resident:
+                    continue
+                resident.seen.add(mail.id)
+                event = Event(kind=mail.kind, ordinal=mail.ordinal, value=mail.value)
+                resident.events.append((event, mail.id))
+                self._make_ready(resident)
+
+    def when_ended(self, tid: int, tell: Callable[[Ending], None]) -> None:
+        """Call `tell` on the loop when this run ends here; if it ends elsewhere, it never is."""
+        self._waiters.setdefault(tid, []).append(tell)
+
+    def ensure_stored(self, resident: Resident) -> None:
+        """See to it that a run born here is durable before this returns; may block for a commit.
+
+        For callers on the loop: the handle of a run tells nobody its TID before.
+
+        Raises:
+            StoreUnavailable: It could not be stored now; the engine keeps trying.
+        """
+        birth = resident.birth
+        if birth is None:
+            return
+        if not self._outbox.is_busy and not self._committer.is_threaded:
+            self._pump()
+            if resident.birth is None:
+                return
+        if resident.is_committing:
+            self._committer.run_now(lambda: None)  # its turn is before us in the line
+            if self._store.get(resident.tid) is not None:
+                return
+        self._committer.run_now(lambda: self._store.submit([birth]))
+        if not resident.is_committing:
+            resident.birth = None
+
+    # --- the pump ---------------------------------------------------------------------------------
+
+    def _make_ready(self, resident: Resident) -> None:
+        self._ready[resident.tid] = resident
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._on_pump_due)
+
+    def _on_pump_due(self) -> None:
+        self._is_pump_due = False
+        self._pump()
+
+    def _pump(self) -> None:
+        if self._outbox.is_busy or self._is_closed:
+            return  # whatever is ready shares the next commit
+        now = self._store.now()
+        batch: Batch = []
+        for resident in self._choose():
+            if self.residents.get(resident.tid) is not resident:
+                continue
+            self._active = resident
+            if self._always_replay and resident.seq and resident.parking is None:
+                self._replay_again(resident)
+            turn = take_turn(
+                resident,
+                now,
+                new_child=self._new_child,
+                is_draining=self.is_draining,
+                is_here=self._is_here,
+            )
+            self._active = None
+            if turn is not None:
+                resident.is_committing = True
+                batch.append((resident, turn))
+            elif not resident.is_settled:
+                self._resume(resident)
+        if batch:
+            self._outbox.send(batch)
+        if self._ready and not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._on_pump_due)
+
+    def _choose(self) -> list[Resident]:
+        """The ready runs whose turn it is, by TID."""
+        ready = self._ready
+        if len(ready) <= 1:
+            chosen = list(ready.values())
+            ready.clear()
+            return chosen
+        return [ready.pop(tid) for tid in sorted(ready)[:MAX_BATCH]]
+
+    def _is_here(self, tid: int) -> bool:
+        return not self._always_replay and tid in self.residents
+
+    # --- after the commit ---------------------------------------------------------------------------
+
+    def _settle(self, batch: Batch, verdicts: list[Verdict]) -> None:
+        concerns_others = False
+        to_look_at: set[int] = set()
+        for (resident, turn), verdict in zip(batch, verdicts, strict=True):
+            resident.is_committing = False
+            if verdict is Verdict.STALE:
+                logger.warning(
+                    "run %d is held by another worker now; what this one did since is refused",
+                    resident.tid,
+                )
+                self._forget(resident)
+                continue
+            self._note_written(resident, turn)
+            if turn.cancel_children:
+                concerns_others = True
+            for child in turn.children:
+                concerns_others = self._born(child) or concerns_others
+            if turn.then is None or verdict is Verdict.MAIL:
+                if verdict is Verdict.MAIL:
+                    to_look_at.add(resident.tid)
+                self._act(resident)
+                continue
+            concerns_others = True
+            self._let_go(resident, turn.then)
+            if resident.parent is not None:
+                self._tell_parent(resident.parent, turn.then, to_look_at)
+        if to_look_at:
+            self._run_errand(self.look_for_mail(to_look_at))
+        if concerns_others:
+            self._store.poke()
+        if self._ready and not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._on_pump_due)
+
+    def _note_written(self, resident: Resident, turn: Turn) -> None:
+        resident.birth = None
+        if turn.rows:
+            resident.seq += len(turn.rows)
+            resident.last_at = turn.rows[-1].at
+        if turn.progress:
+            resident.crashes = 0
+        if turn.consumed:
+            resident.seen.difference_update(turn.consumed)
+
+    def _tell_parent(self, tid: int, then: Any, to_look_at: set[int]) -> None:
+        parent = self.residents.get(tid)
+        if isinstance(then, Finish):
+            if parent is None:
+                self._host.claimable(None)
+            else:
+                to_look_at.add(tid)
+        elif parent is not None:
+            self._make_ready(parent)  # its child is no longer here: it need not stay, either
+
+    def _act(self, resident: Resident) -> None:
+        """Do what a committed turn of a run that stays here asked for."""
+        after, resident.after = resident.after, []
+        if resident.is_settled:
+            for item in after:
+                self._do(resident, item)
+        else:
+            self._resume(resident)
+        if resident.events or (self.is_draining and not resident.flights):
+            self._make_ready(resident)
+
+    def _do(self, resident: Resident, item: Command | Event) -> None:
+        ordinal = getattr(item, "ordinal", None)
+        if isinstance(item, Cancel):
+            self._launcher.stop(resident, item.ordinal)
+        elif ordinal not in resident.machine.pending:
+            pass  # answered or cancelled within the same turn; or an ending, done in `then`
+        elif isinstance(item, Step):
+            self._launcher.launch(resident, item.ordinal)
+        elif isinstance(item, Timer):
+            self._alarms.set(item.due, resident.tid, resident.attempt, item.ordinal)
+        elif isinstance(item, Event) and ordinal is not None:
+            if item.due is not None:
+                self._alarms.set(item.due, resident.tid, resident.attempt, ordinal)
+            else:
+                self._launcher.launch(resident, ordinal)
+
+    def _resume(self, resident: Resident) -> None:
+        """Take up again all that is pending, in order: after a claim."""
+        resident.is_settled = True
+        for ordinal, pending in list(resident.machine.pending.items()):
+            command = pending.command
+            if isinstance(command, Timer):
+                self._alarms.set(command.due, resident.tid, resident.attempt, ordinal)
+            elif isinstance(command, Step) and ordinal not in resident.flights:
+                if ordinal in resident.retries:
+                    due = resident.retries[ordinal]
+                    self._alarms.set(due, resident.tid, resident.attempt, ordinal)
+                elif ordinal in resident.started:
+                    self._launcher.report_interrupted(resident, ordinal, pending.target)
+                else:
+                    self._launcher.launch(resident, ordinal)
+
+    def _let_go(self, resident: Resident, then: Finish | Suspend | Park | HandBack) -> None:
+        self._launcher.stop_all(resident)
+        self.residents.pop(resident.tid, None)
+        resident.after.clear()
+        if isinstance(then, Suspend):
+            self._keep_warm(resident)
+            if then.wake_at is not None:
+                self._host.claimable(then.wake_at)
+        else:
+            resident.machine.close()
+        if isinstance(then, Finish):
+            for error in resident.machine.background_errors:
+                logger.error(
+                    "a background task of run %d %s() failed and nobody looked: %r",
+                    resident.tid,
+                    resident.name,
+                    error,
+                )
+            for tell in self._waiters.pop(resident.tid, ()):
+                tell((then.status, then.output, then.error))
+        elif isinstance(then, Park):
+            logger.error("run %d %s() is stuck: %s", resident.tid, resident.name, then.reason)
+        self._check_quiet()
+
+    def _keep_warm(self, resident: Resident) -> None:
+        resident.is_settled = False
+        resident.events.clear()  # nothing of value: mail is in the store, timers are due again
+        resident.seen.clear()
+        self._warm[resident.tid] = resident
+        while len(self._warm) > self._cached_runs:
+            _tid, coldest = self._warm.popitem(last=False)
+            coldest.machine.close()
+
+    def _forget(self, resident: Resident) -> None:
+        """The run is not this worker's any more: stop what runs of it, and write nothing."""
+        self._launcher.stop_all(resident)
+        if self.residents.get(resident.tid) is resident:
+            del self.residents[resident.tid]
+        resident.machine.close()
+        self._check_quiet()
+
+    # --- timers -----------------------------------------------------------------------------------
+
+    def _rang(self, tid: int, attempt: int, ordinal: int) -> None:
+        resident = self.residents.get(tid)
+        if resident is None or resident.attempt != attempt or self.is_draining:
+            return
+        if ordinal in resident.retries:
+            self._launcher.launch(resident, ordinal)
+            return
+        pending = resident.machine.pending.get(ordinal)
+        if pending is not None and isinstance(pending.command, Timer):
+            self.post(resident, Event(kind=EventKind.TIMER_FIRED, ordinal=ordinal))
+
+    def _queue_overdue(self, resident: Resident, now: int) -> None:
+        """Timers that are due fire before anything is launched: a step whose time-out has passed
+        must not run once more only to be cancelled."""
+        overdue = sorted(
+            (pending.command.due, ordinal)
+            for ordinal, pending in resident.machine.pending.items()
+            if isinstance(pending.command, Timer) and pending.command.due <= now
+        )
+        for _due, ordinal in overdue:
+            resident.events.append((Event(kind=EventKind.TIMER_FIRED, ordinal=ordinal), 0))
+
+    # --- runs into memory ---------------------------------------------------------------------------
+
+    async def _revive(self, run: Run) -> Resident:
+        warm = self._warm.pop(run.tid, None)
+        if warm is not None:
+            if warm.attempt == run.attempt - 1:
+                warm.attempt = run.attempt
+                warm.crashes = run.crashes
+                return warm
+            warm.machine.close()
+        definition = registry.find(run.kind, run.name, run.version)
+        assert isinstance(definition, Workflow | Function), "claimed by name and version"
+        resident = Resident(run, definition, attempt=run.attempt)
+        rows = await self._committer.call(self._store.journal, run.tid)
+        if not rows:
+            resident.events.append((STARTED, 0))
+            return resident
+        try:
+            resident.replay(rows)
+        except Unreplayable as error:
+            resident.parking = Park(reason=str(error), code=self._host.fingerprint())
+        except Exception as error:
+            logger.exception("the journal of run %d cannot be replayed", run.tid)
+            reason = f"its journal cannot be replayed: {type(error).__name__}: {error}"
+            resident.parking = Park(reason=reason, code=self._host.fingerprint())
+        for text in resident.machine.drift:
+            logger.warning("run %d %s(): %s", run.tid, run.name, text)
+        return resident
+
+    def _replay_again(self, resident: Resident) -> None:
+        """Testing: throw the live machine away and go on with one made from the journal."""
+        resident.machine.close()
+        resident.machine = resident.new_machine()
+        kept = (resident.retries, resident.tries, resident.started, resident.children)
+        resident.replay(self._store.journal(resident.tid))
+        resident.retries, resident.tries, resident.started, resident.children = kept
+
+    def _new_child(self, parent: Resident, command: Child) -> NewRun:
+        pending = parent.machine.pending.get(command.ordinal)
+        target = pending.target if pending is not None else None
+        known = target if isinstance(target, Workflow) else None
+        is_held = known is not None and not self.is_draining and self._host.has_room()
+        return NewRun(
+            tid=self._host.new_tid(),
+            kind=Kind.WORKFLOW,
+            name=command.name,
+            version=known.version if known is not None else "",
+            input=bytes(command.input).decode(),
+            source=self._host.source_of(known) if known is not None else "",
+            namespace=self._host.namespace,
+            queue=self._host.queue,
+            at=self._store.now(),
+            parent=parent.tid,
+            parent_ordinal=command.ordinal,
+            worker=self._host.worker_id if is_held else None,
+        )
+
+    def _born(self, child: NewRun) -> bool:
+        """Take up a child that was stored with its parent's turn; True: it is for who claims it."""
+        if child.worker != self._host.worker_id:
+            self._host.claimable(None)
+            return True
+        definition = registry.find(child.kind, child.name, child.version)
+        assert isinstance(definition, Workflow), "the parent has called it, so it is known"
+        self.begin(child, definition, is_stored=True)
+        return False
+
+    def _rename(self, resident: Resident, turn: Turn, tid: int) -> tuple[Resident, Turn]:
+        """Choose another TID where this one belongs to another run already."""
+        birth = resident.birth
+        if birth is None or resident.tid != tid:
+            children = [
+                renamed(child, self._host.new_tid()) if child.tid == tid else child
+                for child in turn.children
+            ]
+            return resident, msgspec.structs.replace(turn, children=children)
+        run = renamed(birth, self._host.new_tid())
+        resident.machine.close()
+        del self.residents[tid]
+        resident.become(run, attempt=1)
+        self._begin(resident, run)
+        resident.is_committing = True
+        self._waiters[run.tid] = self._waiters.pop(tid, [])
+        fresh = take_turn(
+            resident,
+            run.at,
+            new_child=self._new_child,
+            is_draining=False,
+            is_here=self._is_here,
+        )
+        assert fresh is not None, "the first turn of a run has a row"
+        return resident, fresh
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    async def drain(self, grace: float) -> None:
+        """Start nothing new, wait at most `grace` seconds for what runs to land, and hand back.
+
+        A run whose plain function still runs in a thread after the grace is handed back all the
+        same, and that is logged: the function may go on beside its repetition.
+        """
+        self.is_draining = True
+        for resident in list(self.residents.values()):
+            self._make_ready(resident)
+        if not await self._is_quiet_within(grace):
+            for resident in list(self.residents.values()):
+                self._launcher.stop_all(resident)
+                self._make_ready(resident)
+            await self._is_quiet_within(5.0)
+
+    async def _is_quiet_within(self, seconds: float) -> bool:
+        self._quiet.clear()
+        self._check_quiet()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _check_quiet(self) -> None:
+        if not self.residents:
+            self._quiet.set()
+
+    def abandon_all(self) -> list[tuple[Resident, NewRun]]:
+        """The lease is lost: forget every run, cold and warm, and write nothing.
+
+        Returns the runs that were never stored; `rebear` takes them up again.
+        """
+        self._outbox.drop()
+        unborn = [(r, r.birth) for r in self.residents.values() if r.birth is not None]
+        for resident in list(self.residents.values()):
+            self._forget(resident)
+        for resident in self._warm.values():
+            resident.machine.close()
+        self._warm.clear()
+        self._ready.clear()
+        return unborn
+
+    def rebear(self, resident: Resident, run: NewRun) -> None:
+        """Take up a run again that was not stored before the lease was lost."""
+        resident.become(run, attempt=1)
+        self._begin(resident, run)
+
+    def close(self) -> None:
+        """Let go of everything in memory. The store is not touched."""
+        self._is_closed = True
+        self._alarms.close()
+        self.abandon_all()
+
+    def activity(self) -> str:
+        """What the loop is busy with, in words, for whoever wonders why it does not answer."""
+        if self._active is not None:
+            return f"the body of {self._active.name}() of run {self._active.tid}"
+        task = asyncio.current_task(self._loop)
+        for resident in list(self.residents.values()):
+            for flight in list(resident.flights.values()):
+                if flight.task is task and task is not None:
+                    return str(flight)
+        return "something that is not Perdure's"
+
+    def _run_errand(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)

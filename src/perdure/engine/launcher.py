@@ -1,0 +1,230 @@
+"""From a recorded step to an attempt of it, and from its landing to an event.
+
+The launcher holds the rules around attempts: nothing starts while the lease is in doubt or the
+worker drains; an at-most-once step is recorded as started first; a landing counts only if its run
+is still here, under the same claim, and still waits for that very flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from perdure.author.context import Context, Progress
+from perdure.author.function import Function
+from perdure.core.codec import encode_error
+from perdure.core.errors import StepInterrupted
+from perdure.core.events import Event, EventKind, Step
+from perdure.core.retry import decide_retry
+from perdure.engine.resident import Resident
+from perdure.engine.steps import Flight, Steps
+from perdure.engine.threads import Threads
+
+logger = logging.getLogger("perdure.engine")
+
+HELD_BACK_SECONDS = 0.1
+"""How often steps that wait for a valid lease are tried."""
+PROGRESS_SECONDS = 1.0
+"""How often the latest progress is written down."""
+
+
+class Runway(Protocol):
+    """What the launcher asks of the engine."""
+
+    residents: dict[int, Resident]
+    is_draining: bool
+
+    def may_start(self) -> bool:
+        """Whether the worker's lease holds."""
+        ...
+
+    def now(self) -> int:
+        """Store time (µs)."""
+        ...
+
+    def post(self, resident: Resident, event: Event) -> None:
+        """Queue an event of a run."""
+        ...
+
+    def write_progress(self, latest: dict[int, str]) -> None:
+        """Write the latest progress of runs down (JSON text by TID)."""
+        ...
+
+
+class Launcher:
+    """Launches and stops step attempts, and posts what becomes of them."""
+
+    def __init__(self, runway: Runway, loop: asyncio.AbstractEventLoop, threads: Threads) -> None:
+        self._runway = runway
+        self._loop = loop
+        self._steps = Steps(loop, threads, self._landed, self._interrupted)
+        self._held_back: list[tuple[Resident, int]] = []
+        self._latest: dict[int, tuple[int, Progress]] = {}
+        self._is_flush_due = False
+        self._random = random.Random()
+
+    def launch(self, resident: Resident, ordinal: int) -> None:
+        """Start the next attempt of a recorded step."""
+        runway = self._runway
+        if runway.is_draining:
+            return  # it is recorded; whoever takes the run over launches it
+        if not runway.may_start():
+            self._hold_back(resident, ordinal, HELD_BACK_SECONDS)
+            return
+        pending = resident.machine.pending[ordinal]
+        function, command = pending.target, pending.command
+        assert isinstance(function, Function)
+        assert isinstance(command, Step)
+        attempt = resident.tries.get(ordinal, 1)
+        if function.on_crash == "fail" and resident.started.get(ordinal) != attempt:
+            event = Event(kind=EventKind.STEP_STARTED, ordinal=ordinal, step_attempt=attempt)
+            runway.post(resident, event)
+            return
+        resident.retries.pop(ordinal, None)
+        context = Context(
+            tid=str(resident.tid),
+            name=resident.name,
+            step=ordinal,
+            step_name=function.name,
+            attempt=attempt,
+            key=resident.key,
+            on_progress=self._progress_of(resident.tid, ordinal),
+        )
+        flight = Flight(command, function, context, tid=resident.tid, run_attempt=resident.attempt)
+        resident.flights[ordinal] = flight
+        self._steps.launch(flight)
+
+    def stop(self, resident: Resident, ordinal: int) -> None:
+        """Nobody waits for this step any more."""
+        resident.answered(ordinal)
+        flight = resident.flights.pop(ordinal, None)
+        if flight is not None:
+            self._steps.stop(flight)
+
+    def stop_all(self, resident: Resident) -> None:
+        """Stop every attempt of a run, which goes on elsewhere or not at all."""
+        while resident.flights:
+            _ordinal, flight = resident.flights.popitem()
+            self._steps.stop(flight)
+
+    def report_interrupted(self, resident: Resident, ordinal: int, function: Any) -> None:
+        """An at-most-once attempt was running when the last worker died: it has failed."""
+        error = StepInterrupted(
+            f"{function.name}() was running when its worker died, and on_crash='fail' forbids to "
+            "run it again",
+            type_name="perdure.core.errors:StepInterrupted",
+        )
+        self._runway.post(
+            resident,
+            Event(
+                kind=EventKind.STEP_FAILED,
+                ordinal=ordinal,
+                value=encode_error(error),
+                step_attempt=resident.started.get(ordinal),
+            ),
+        )
+
+    # --- landings ----------------------------------------------------------------------------------
+
+    def _landed(self, flight: Flight, value: str | None, error: BaseException | None) -> None:
+        resident = self._resident_of(flight)
+        if resident is None:
+            logger.warning("%s ended after its run was let go of; its outcome is refused", flight)
+            return
+        del resident.flights[flight.ordinal]
+        if error is None:
+            event = Event(
+                kind=EventKind.STEP_COMPLETED,
+                ordinal=flight.ordinal,
+                value=value,
+                step_attempt=flight.attempt,
+            )
+        else:
+            event = self._failure(flight, error)
+        self._runway.post(resident, event)
+
+    def _failure(self, flight: Flight, error: BaseException) -> Event:
+        due = decide_retry(
+            flight.function.retry,
+            error,
+            flight.attempt,
+            now=self._runway.now(),
+            rng=self._random,
+        )
+        if due is not None:
+            logger.info("%s failed (%r); attempt %d follows", flight, error, flight.attempt + 1)
+        return Event(
+            kind=EventKind.STEP_FAILED if due is None else EventKind.STEP_RETRYING,
+            ordinal=flight.ordinal,
+            value=encode_error(error),
+            step_attempt=flight.attempt,
+            due=due,
+        )
+
+    def _interrupted(self, flight: Flight) -> None:
+        """Somebody else cancelled the task of a step: it has no outcome, and runs again later."""
+        resident = self._resident_of(flight)
+        if resident is not None:
+            del resident.flights[flight.ordinal]
+            logger.warning("%s was cancelled from outside; it will be run again", flight)
+            self._hold_back(resident, flight.ordinal, 1.0)
+
+    def _resident_of(self, flight: Flight) -> Resident | None:
+        resident = self._runway.residents.get(flight.tid)
+        if resident is not None and resident.flights.get(flight.ordinal) is flight:
+            return resident
+        return None
+
+    # --- held back ---------------------------------------------------------------------------------
+
+    def _hold_back(self, resident: Resident, ordinal: int, seconds: float) -> None:
+        if not self._held_back:
+            self._loop.call_later(seconds, self._launch_held_back)
+        self._held_back.append((resident, ordinal))
+
+    def _launch_held_back(self) -> None:
+        held_back, self._held_back = self._held_back, []
+        for resident, ordinal in held_back:
+            if (
+                self._runway.residents.get(resident.tid) is resident
+                and ordinal in resident.machine.pending
+                and ordinal not in resident.flights
+            ):
+                self.launch(resident, ordinal)
+
+    # --- progress ----------------------------------------------------------------------------------
+
+    def _progress_of(self, tid: int, ordinal: int) -> Callable[[Progress], None]:
+        def note(progress: Progress) -> None:
+            # Called from steps, on the loop or in threads: keep the latest, write once a second.
+            self._latest[tid] = (ordinal, progress)
+            if not self._is_flush_due:
+                self._is_flush_due = True
+                self._loop.call_soon_threadsafe(
+                    self._loop.call_later, PROGRESS_SECONDS, self._flush_progress
+                )
+
+        return note
+
+    def _flush_progress(self) -> None:
+        self._is_flush_due = False
+        latest, self._latest = self._latest, {}
+        texts = {
+            tid: msgspec.json.encode(
+                {
+                    "step": ordinal,
+                    "done": progress.done,
+                    "total": progress.total,
+                    "message": progress.message,
+                }
+            ).decode()
+            for tid, (ordinal, progress) in latest.items()
+            if tid in self._runway.residents
+        }
+        if texts:
+            self._runway.write_progress(texts)

@@ -1,0 +1,145 @@
+"""From what happened to a run, to the turn that records it.
+
+`take_turn` delivers the queued events of a resident to its machine, one journal row each, and says
+what happens to the run afterwards. Nothing here touches the store, starts anything, or knows the
+time: what the turn asks for is done by the engine, after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from perdure.core.decide import Finish, HandBack, Next, Park, Suspend, Turn
+from perdure.core.events import (
+    Cancel,
+    Cancelled,
+    Child,
+    Command,
+    Complete,
+    EventKind,
+    Fail,
+    Row,
+    encode_commands,
+)
+from perdure.core.run import NewRun, Status
+from perdure.engine.resident import Resident
+
+LINGER = 1_000_000
+"""A run whose next timer is due within this (µs) is kept: letting go of it costs two commits."""
+
+MAX_ROWS = 1000
+"""A turn delivers at most so many events; the rest waits for the next turn."""
+
+SILENT = frozenset({EventKind.STEP_STARTED, EventKind.STEP_RETRYING})
+"""Events that are recorded, but that the body does not see."""
+
+WAITS_FOR_NOTHING = "its body waits for something that nothing can bring: no step, timer or child"
+
+
+def take_turn(
+    resident: Resident,
+    now: int,
+    *,
+    new_child: Callable[[Resident, Child], NewRun],
+    is_draining: bool,
+    is_here: Callable[[int], bool],
+) -> Turn | None:
+    """Deliver what is queued; None: there is nothing to write.
+
+    Args:
+        now: Store time (µs).
+        new_child: Makes the run for a child command.
+        is_draining: The worker stops: the run is handed back as soon as nothing of it runs.
+        is_here: Whether a run with this TID is in memory here: a parent is kept beside its children.
+    """
+    if resident.parking is not None:
+        return Turn(tid=resident.tid, attempt=resident.attempt, then=resident.parking)
+    rows: list[Row] = []
+    consumed: list[int] = []
+    try:
+        _deliver(resident, now, rows, consumed)
+    except Exception as error:  # noqa: BLE001 - the machine itself failed: park, lose nothing
+        code = ""
+        reason = f"its body could not be driven: {type(error).__name__}: {error}"
+        resident.parking = Park(reason=reason, code=code)
+        return Turn(tid=resident.tid, attempt=resident.attempt, then=resident.parking)
+    children, cancelled = _family(resident, new_child)
+    then = _next(resident, now, is_draining=is_draining, is_here=is_here)
+    if not rows and then is None and not consumed:
+        return None
+    return Turn(
+        tid=resident.tid,
+        attempt=resident.attempt,
+        rows=rows,
+        then=then,
+        consumed=consumed,
+        children=children,
+        cancel_children=cancelled,
+        progress=bool(rows) and resident.crashes > 0,
+    )
+
+
+def _deliver(resident: Resident, now: int, rows: list[Row], consumed: list[int]) -> None:
+    machine = resident.machine
+    events = resident.events
+    at = max(now, resident.last_at)
+    seq = resident.seq
+    while events and machine.ending is None and len(rows) < MAX_ROWS:
+        event, mail = events.popleft()
+        if mail:
+            consumed.append(mail)
+        if event.ordinal is not None and event.ordinal not in machine.pending:
+            continue  # the body no longer waits for it
+        text = ""
+        if event.kind in SILENT:
+            resident.remember(event)
+            resident.after.append(event)
+        else:
+            commands: list[Command] = machine.activate(event, at)
+            if event.ordinal is not None:
+                resident.answered(event.ordinal)
+            if commands:
+                text = encode_commands(commands)
+                resident.after.extend(commands)
+        rows.append(Row(seq=seq, at=at, attempt=resident.attempt, event=event, commands=text))
+        seq += 1
+
+
+def _family(
+    resident: Resident, new_child: Callable[[Resident, Child], NewRun]
+) -> tuple[list[NewRun], list[int]]:
+    children: list[NewRun] = []
+    cancelled: list[int] = []
+    for command in resident.after:
+        if isinstance(command, Child):
+            child = new_child(resident, command)
+            resident.children[command.ordinal] = child.tid
+            children.append(child)
+        elif isinstance(command, Cancel) and command.ordinal in resident.children:
+            del resident.children[command.ordinal]
+            cancelled.append(command.ordinal)
+    return children, cancelled
+
+
+def _next(
+    resident: Resident, now: int, *, is_draining: bool, is_here: Callable[[int], bool]
+) -> Next | None:
+    machine = resident.machine
+    match machine.ending:
+        case Complete(output=output):
+            return Finish(status=Status.COMPLETED, output=output)
+        case Fail(error=error):
+            return Finish(status=Status.FAILED, error=error)
+        case Cancelled():
+            return Finish(status=Status.CANCELLED, error=resident.cancelled_error())
+        case None:
+            pass
+    if not resident.must_wait():
+        return HandBack() if is_draining and not resident.flights else None
+    wake_at = resident.wake_at()
+    if not is_draining:
+        if wake_at is not None and wake_at - now < LINGER:
+            return None
+        if any(is_here(tid) for tid in resident.children.values()):
+            return None
+    return Suspend(wake_at=wake_at, reason=None if machine.pending else WAITS_FOR_NOTHING)
