@@ -57,6 +57,17 @@ class Identity:
         )
 
 
+def is_near(row: WorkerRow, here: Identity) -> bool:
+    """Tell whether the death of a worker could be proven from this process, once it dies."""
+    if not (row.host and row.boot_id and here.boot_id) or row.host != here.host:
+        return False
+    if row.boot_id != here.boot_id:
+        return True
+    if not row.pid_namespace or row.pid_namespace != here.pid_namespace:
+        return False
+    return row.pid > 0 and row.started > 0
+
+
 def is_proven_dead(row: WorkerRow, here: Identity) -> bool:
     """Tell whether a worker is dead beyond doubt, as seen from this process.
 
@@ -68,14 +79,10 @@ def is_proven_dead(row: WorkerRow, here: Identity) -> bool:
         True if the machine was booted again since, or if the process is gone, is a zombie, or left
         its pid to a younger one. False if it lives, and whenever that cannot be known.
     """
-    if not (row.host and row.boot_id and here.boot_id) or row.host != here.host:
+    if not is_near(row, here):
         return False
     if row.boot_id != here.boot_id:
         return True
-    if not row.pid_namespace or row.pid_namespace != here.pid_namespace or row.started <= 0:
-        return False
-    if row.pid <= 0:
-        return False
     stat = _stat(row.pid)
     if stat is None:
         return _is_gone(row.pid)

@@ -56,7 +56,7 @@ class LeaderLock:
         return self._fd is not None and self._names(self._fd)
 
     def try_acquire(self, *, worker: int | None = None) -> bool:
-        """Take the lock if it is free, or was handed over to this process; never waits for it.
+        """Take the lock if it was handed over to this process, or is free; never waits for it.
 
         Args:
             worker: The worker's id, written into the file for people.
@@ -66,15 +66,22 @@ class LeaderLock:
         """
         if self._fd is None:
             self._fd = self._adopt()
-        for pause in _PAUSES if self._fd is None else ():
-            time.sleep(pause)
-            self._fd = self._lock()
-            if self._fd is not None or self._somebody_lives():
-                break
-        if self._fd is None:
+        if not self.take():
             return False
         self.sign(pid=os.getpid(), worker=worker)
         return True
+
+    def take(self) -> bool:
+        """Take the lock only if it is free, also in a process to which it was handed over."""
+        for pause in _PAUSES if self._fd is None else ():
+            time.sleep(pause)
+            self._fd = self._lock()
+            if self._fd is not None:
+                self.sign(pid=os.getpid())
+                return True
+            if self._somebody_lives():
+                return False
+        return self._fd is not None
 
     def sign(self, *, pid: int, worker: int | None = None) -> None:
         """Write who holds the lock into the file; nothing if it is not held here."""
@@ -126,7 +133,8 @@ class LeaderLock:
 
     def hand_over(self, pid: int) -> None:
         """Leave the lock to a child that inherited `fd` and has its number in `VARIABLE`."""
-        self.sign(pid=pid)
+        if self._fd is not None and _about(self._fd).get("pid") == os.getpid():
+            self.sign(pid=pid)  # unless the child was quicker and signed itself
         self.forget()
 
     def forget(self) -> None:

@@ -154,7 +154,14 @@ class Lease:
             self._end(f"the store cannot be used any more: {error}")
             return -1.0
         except StoreUnavailable as error:
-            self._note("unavailable", f"its lease cannot be renewed, trying again: {error}")
+            if self.valid():
+                self._note("unavailable", f"its lease cannot be renewed, trying again: {error}")
+            else:
+                self._note(
+                    "expired",
+                    "its lease is over and cannot be renewed; it starts nothing until that"
+                    f" succeeds: {error}",
+                )
         except Exception:
             if self._trouble != "unexpected":
                 log.exception("worker %s: its lease could not be renewed", self._name)

@@ -56,28 +56,27 @@ class Watchdog:
     # --- the thread --------------------------------------------------------------------------
 
     def _watch(self) -> None:
+        excused = self._pulse.last
         while True:
             # Wait until the last known beat is too old, so that a loop that beats costs nothing.
             beat = self._pulse.last
-            due = beat + self._block_warning
+            due = max(beat, excused) + self._block_warning
             if self._stop.wait(max(due - ticks(), 0.0)):
                 return
-            late = ticks() - due
             if self._pulse.last != beat:
                 continue
-            if late > self._block_warning:
-                what = self._what()
-                log.warning(
-                    "the whole process stood still for about %.1f s while %s ran (stopped, the"
-                    " host asleep, or C code that kept the interpreter)",
-                    late,
-                    what,
-                )
-            else:
-                self._report(what := self._what())
+            if ticks() - due > self._block_warning:
+                # This thread could not run either, so there is no stack to show; a loop that is
+                # still silent after a full period is reported as any other.
+                self._report_standstill(ticks() - beat)
+                excused = ticks()
+                continue
+            what = self._what()
+            self._report(what)
             if self._wait_for_beat(beat):
                 return
-            log.warning("the loop turns again; %s blocked it for %.1f s", what, self._length(beat))
+            length = self._pulse.last - beat
+            log.warning("the loop turns again; %s blocked it for %.1f s", what, length)
 
     def _report(self, what: str) -> None:
         log.warning(
@@ -97,17 +96,23 @@ class Watchdog:
                 return True
         return False
 
-    def _length(self, beat: float) -> float:
-        return self._pulse.last - beat
+    def _report_standstill(self, seconds: float) -> None:
+        log.warning(
+            "the whole process stood still for %.1f s (stopped, the host asleep, or C code that"
+            " kept the interpreter); on its loop: %s",
+            seconds,
+            self._what(),
+        )
 
     def _what(self) -> str:
         try:
             return self._current() or "something that is not a step"
-        except Exception as error:  # a wrong name must not end the watch
+        except Exception as error:  # noqa: BLE001 - a wrong name must not end the watch
             return f"something that cannot be named ({type(error).__name__}: {error})"
 
     def _stack(self) -> str:
-        frame = sys._current_frames().get(self._loop_thread)
+        # The function is public and documented; its underscore warns of its cost.
+        frame = sys._current_frames().get(self._loop_thread)  # pyright: ignore[reportPrivateUsage]
         if frame is None:
             return "  (its thread is gone)"
         return "".join(traceback.format_stack(frame)).rstrip()
