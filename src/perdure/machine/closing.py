@@ -1,0 +1,71 @@
+"""Closing a body: its coroutines end here and now, quietly, in a fixed order.
+
+A suspended coroutine that is merely dropped is closed by the collector, at some moment, in some
+order, under whatever loop happens to run then, and asyncio complains about its task. So the tasks
+are closed by hand, newest first (what a task started is closed before it), each in its own
+context; a coroutine that ignores `GeneratorExit` (a `TaskGroup` that waits for its tasks does) is
+closed again. Then the asynchronous generators, newest first, in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from perdure.core.errors import NotInWorkflow
+
+if TYPE_CHECKING:
+    from perdure.machine.futures import Task
+    from perdure.machine.loop import Loop
+
+MAX_TRIES = 100
+
+
+def close_body(loop: Loop, errors: list[BaseException]) -> None:
+    """Close all tasks and generators of a loop that is over; `errors` collects what they raise."""
+    loop.ready.clear()
+    tasks, loop.tasks = loop.tasks, []
+    for task in reversed(tasks):
+        _close_task(task, errors)
+    generators, loop.generators = loop.generators, []
+    for generator in reversed(generators):
+        if generator.ag_frame is not None:
+            _insist(lambda generator=generator: _close_generator(generator), errors)
+    loop.ready.clear()
+
+
+def _close_task(task: Task, errors: list[BaseException]) -> None:
+    state: Any = task
+    if task.done():
+        if state._log_traceback and not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                errors.append(error)
+        return
+    state._log_destroy_pending = False
+    coro: Any = task.get_coro()
+    if coro is not None:
+        _insist(lambda: task.context.run(coro.close), errors)
+
+
+def _close_generator(generator: Any) -> None:
+    try:
+        generator.aclose().send(None)
+    except (StopIteration, StopAsyncIteration):
+        return
+    raise RuntimeError("asynchronous generator ignored GeneratorExit")
+
+
+def _insist(close: Callable[[], None], errors: list[BaseException]) -> None:
+    for _ in range(MAX_TRIES):
+        try:
+            close()
+        except RuntimeError as problem:
+            if isinstance(problem, NotInWorkflow):
+                return
+            if "ignored GeneratorExit" in str(problem):
+                continue
+            errors.append(problem)
+        except BaseException as error:
+            errors.append(error)
+        return

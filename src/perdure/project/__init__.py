@@ -1,0 +1,1 @@
+"""The project: its `.perdure` folder, its settings, and how its modules are found."""

@@ -1,0 +1,111 @@
+"""SIGTERM and SIGINT for a worker: the first asks it to end in good order, the second insists.
+
+The handler itself only counts and tells the loop. It is a plain signal handler rather than the
+loop's own: those run when the loop comes round, and a loop that is blocked could then not be ended
+at all. Here a third signal finds the default in force again, and ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
+
+log = logging.getLogger("perdure.worker")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """Turns stop signals into calls on a loop, while it is entered (main thread only).
+
+    Used by a process that is a worker and nothing else; a hosted worker leaves the signals to its
+    host.
+
+    Args:
+        loop: On which the callbacks run.
+        drain: Called at the first signal: finish or hand back what runs, and end.
+        force: Called at the second: end now. A third one kills the process.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        drain: Callable[[], object],
+        force: Callable[[], object],
+    ) -> None:
+        self._loop = loop
+        self._drain = drain
+        self._force = force
+        self._count = 0
+        self._previous: dict[signal.Signals, signal.Handlers | int | Callable[..., object]] = {}
+        self._ear: socket.socket | None = None
+        self._mouth: socket.socket | None = None
+        self._previous_wakeup = -1
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "stop signals can be handled in the main thread only, this is"
+                f" {threading.current_thread().name!r}; leave them to the process that hosts this"
+                " worker"
+            )
+        # A signal that arrives just before the loop goes to sleep runs its handler only when the
+        # loop wakes. The byte that the interpreter writes into this socket wakes it.
+        self._ear, self._mouth = socket.socketpair()
+        self._ear.setblocking(False)
+        self._mouth.setblocking(False)
+        self._loop.add_reader(self._ear, self._hear)
+        self._previous_wakeup = signal.set_wakeup_fd(
+            self._mouth.fileno(), warn_on_full_buffer=False
+        )
+        for number in SIGNALS:
+            handler = signal.signal(number, self._handle)
+            # None: a handler that C code installed, which Python cannot put back.
+            self._previous[number] = signal.SIG_DFL if handler is None else handler
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+        signal.set_wakeup_fd(self._previous_wakeup, warn_on_full_buffer=False)
+        if self._ear is not None and self._mouth is not None:
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._ear)
+            self._ear.close()
+            self._mouth.close()
+        self._ear = self._mouth = None
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count > 1:
+            for each in SIGNALS:
+                signal.signal(each, signal.SIG_DFL)
+        with contextlib.suppress(RuntimeError):  # the loop was closed: the worker has ended
+            self._loop.call_soon_threadsafe(self._tell, self._count, signal.Signals(number).name)
+
+    def _tell(self, count: int, name: str) -> None:
+        if count == 1:
+            log.info("%s: finishing what runs; a second signal ends it at once", name)
+            self._drain()
+        else:
+            log.warning("%s again: ending at once", name)
+            self._force()
+
+    def _hear(self) -> None:
+        if self._ear is not None:
+            with contextlib.suppress(BlockingIOError):
+                self._ear.recv(4096)
