@@ -23,10 +23,18 @@ PerdureError
 │   ├── RunFailed              its body raised
 │   ├── RunCancelled           it was cancelled
 │   └── RunStuck               it is parked and waits for a person
-└── Unreplayable               today's code does not do what the journal says was done
+├── Unreplayable               today's code does not do what the journal says was done
+└── LostLease                  another worker holds the run now
+
+Two more are for users to raise, from a function, to say what a retry should do:
+
+RetryAfter                     try again, after this long
+NonRetryable                   do not try again
 """
 
 from __future__ import annotations
+
+from datetime import datetime, timedelta
 
 
 class PerdureError(Exception):
@@ -191,3 +199,28 @@ class Unreplayable(PerdureError):
 
 class LostLease(PerdureError):
     """Another worker holds the run now; whatever this one still wanted to write was refused."""
+
+
+class RetryAfter(Exception):
+    """Raised by a function: this attempt failed, and the next one should wait so long.
+
+    Any exception with an attribute `retry_after` says the same.
+
+    Attributes:
+        retry_after: Seconds, a duration such as "1m30s", a timedelta, or an aware datetime.
+    """
+
+    def __init__(
+        self, message: str = "", *, retry_after: str | float | timedelta | datetime
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NonRetryable(Exception):
+    """Raised by a function: another attempt would fail in the same way.
+
+    Any exception with an attribute `retryable` that is False says the same.
+    """
+
+    retryable = False
