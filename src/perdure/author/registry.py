@@ -1,13 +1,13 @@
-"""Which workflows and functions this process knows, by kind, name and version.
+"""Which workflows and functions this process knows, by name and version.
 
-A name means one piece of code. Declaring the same code again (a reload, a notebook cell, a script
+A name means one piece of code, be it a workflow or a function. Declaring the same code again (a reload, a notebook cell, a script
 imported under a second name) replaces the old declaration; two different module-level callables
 that claim one name are refused, because a run could be continued by the wrong one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from perdure.core.errors import DeclarationError
@@ -23,8 +23,8 @@ class Definition(Protocol):
     fn: Callable[..., Any]
 
 
-_definitions: dict[tuple[Kind, str, str], Definition] = {}
-_latest: dict[tuple[Kind, str], Definition] = {}
+_definitions: dict[tuple[str, str], Definition] = {}
+_latest: dict[str, Definition] = {}
 
 
 def register(definition: Definition) -> None:
@@ -33,33 +33,36 @@ def register(definition: Definition) -> None:
     Raises:
         DeclarationError: Its name and version belong to another module-level callable.
     """
-    key = (definition.kind, definition.name, definition.version)
+    key = (definition.name, definition.version)
     other = _definitions.get(key)
     if other is not None and not _replaces(other.fn, definition.fn):
         version = f" version {definition.version!r}" if definition.version else ""
         raise DeclarationError(
-            f"two {definition.kind}s are named {definition.name!r}{version}: "
+            f"two callables are named {definition.name!r}{version}: "
             f"{_where(other.fn)} and {_where(definition.fn)}; give one of them name=…"
         )
     _definitions[key] = definition
-    _latest[(definition.kind, definition.name)] = definition
+    _latest[definition.name] = definition
 
 
-def find(kind: Kind, name: str, version: str = "") -> Definition | None:
+def find(name: str, version: str = "") -> Definition | None:
     """The definition with exactly this name and version, or None."""
-    return _definitions.get((kind, name, version))
+    return _definitions.get((name, version))
 
 
-def latest(kind: Kind, name: str) -> Definition | None:
+def latest(name: str) -> Definition | None:
     """The definition of this name that was declared last, or None."""
-    return _latest.get((kind, name))
+    return _latest.get(name)
 
 
-def known(kind: Kind | None = None) -> Iterator[Definition]:
-    """All definitions, or those of one kind."""
-    for definition in list(_definitions.values()):
-        if kind is None or definition.kind is kind:
-            yield definition
+def known() -> list[Definition]:
+    """All definitions, in the order in which their names were declared first."""
+    return list(_definitions.values())
+
+
+def count() -> int:
+    """How many definitions there are; it grows when a module declares more."""
+    return len(_definitions)
 
 
 def _replaces(old: Callable[..., Any], new: Callable[..., Any]) -> bool:

@@ -17,6 +17,7 @@ not done is found again by whoever replays the journal.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -459,9 +460,13 @@ class Engine:
                 warm.crashes = run.crashes
                 return warm
             warm.machine.close()
-        definition = registry.find(run.kind, run.name, run.version)
+        definition = registry.find(run.name, run.version)
         assert isinstance(definition, Workflow | Function), "claimed by name and version"
         resident = Resident(run, definition, attempt=run.attempt)
+        if definition.kind is not run.kind:
+            reason = f"it is a {run.kind} run, but {run.name} is a {definition.kind} here"
+            resident.parking = Park(reason=reason, code=self._host.fingerprint())
+            return resident
         rows = await self._committer.call(self._store.journal, run.tid)
         if not rows:
             resident.events.append((STARTED, 0))
@@ -511,7 +516,7 @@ class Engine:
         if child.worker != self._host.worker_id:
             self._host.claimable(None)
             return True
-        definition = registry.find(child.kind, child.name, child.version)
+        definition = registry.find(child.name, child.version)
         assert isinstance(definition, Workflow), "the parent has called it, so it is known"
         self.begin(child, definition, is_stored=True)
         return False
@@ -588,10 +593,10 @@ class Engine:
         self._ready.clear()
         return unborn
 
-    def rebear(self, resident: Resident, run: NewRun) -> None:
-        """Take up a run again that was not stored before the lease was lost."""
+    def rebear(self, resident: Resident, run: NewRun, worker: int) -> None:
+        """Take up a run again, for another worker id, that was not stored before the lease was lost."""
         resident.become(run, attempt=1)
-        self._begin(resident, run)
+        self._begin(resident, dataclasses.replace(run, worker=worker))
 
     def close(self) -> None:
         """Let go of everything in memory. The store is not touched."""

@@ -1,0 +1,118 @@
+"""What a worker can execute: what its process has declared, and what it can import.
+
+A run names its source, so a worker that meets an unknown name imports the source and looks. Where
+that does not help, the run is *blocked* with the reason, unless another living worker serves it; it
+goes on by itself as soon as some worker has its code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perdure.author import registry
+from perdure.core.errors import DiscoveryError
+from perdure.project.discovery import load_module, source_of
+from perdure.project.watch import fingerprint
+from perdure.store import Unclaimed, WorkerRow
+
+log = logging.getLogger("perdure.worker")
+
+
+class Repertoire:
+    """The code of one worker.
+
+    Args:
+        root: The project's folder, from which sources are imported; None: nothing is imported
+            (a worker hosted by an application runs what the application has declared).
+    """
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._names: list[tuple[str, str]] = []
+        self._count = -1
+        self._tried: dict[str, str] = {}
+        self._sources: dict[int, str] = {}
+
+    @property
+    def imports(self) -> bool:
+        """Whether this worker imports code that it does not know."""
+        return self._root is not None
+
+    def names(self) -> list[tuple[str, str]]:
+        """(name, version) of all that is declared in this process."""
+        if registry.count() != self._count:
+            known = registry.known()
+            self._count = len(known)
+            self._names = [(definition.name, definition.version) for definition in known]
+        return self._names
+
+    def load(self, modules: Sequence[str]) -> None:
+        """Import the modules that the settings name.
+
+        Raises:
+            DiscoveryError: One of them cannot be imported.
+        """
+        for module in modules:
+            load_module(module, self._root or Path.cwd())
+
+    async def learn(self, unknown: Unclaimed) -> str | None:
+        """Try to find the code of a run; None: it is here now, else the reason why it is not."""
+        if registry.find(unknown.name, unknown.version) is not None:
+            return None
+        if self._root is None:
+            return f"no worker serves {unknown.name!r}"
+        if not unknown.source:
+            return (
+                f"{unknown.name!r} was declared where no other process can import it "
+                "(a shell or notebook); start it from a module"
+            )
+        if unknown.source not in self._tried:
+            self._tried[unknown.source] = await self._import(unknown.source)
+        problem = self._tried[unknown.source]
+        if problem:
+            return problem
+        if registry.find(unknown.name, unknown.version) is not None:
+            return None
+        other = registry.latest(unknown.name)
+        if other is not None:
+            return (
+                f"version {unknown.version!r} of {unknown.name} is not here, "
+                f"only {other.version!r}; run a worker with the code of that version"
+            )
+        return f"{unknown.source} was imported, but declares no {unknown.kind} {unknown.name!r}"
+
+    async def _import(self, source: str) -> str:
+        assert self._root is not None
+        try:
+            await asyncio.to_thread(load_module, source, self._root)
+        except DiscoveryError as error:
+            log.warning("cannot import %s: %s", source, error)
+            return str(error)
+        return ""
+
+    def source_of(self, fn: object) -> str:
+        """Where another process can import this callable from."""
+        known = self._sources.get(id(fn))
+        if known is None:
+            known = self._sources[id(fn)] = source_of(fn, self._root)
+        return known
+
+    def fingerprint(self) -> str:
+        """What identifies the code of all that is declared here."""
+        modules = {
+            module
+            for definition in registry.known()
+            if (module := sys.modules.get(definition.fn.__module__)) is not None
+        }
+        return fingerprint(modules)
+
+
+def is_served_elsewhere(name: str, me: int, now: int, workers: Sequence[WorkerRow]) -> bool:
+    """Whether another living worker has said that it executes runs of this name."""
+    return any(
+        row.id != me and row.lease_until >= now and name in row.serves for row in workers
+    )

@@ -1,0 +1,474 @@
+"""A worker: claims runs, lets the engine execute them, and keeps the promises around that.
+
+One worker lives on one event loop, which is its own (a worker process, or a thread beside a script)
+or its host's (``async with perdure.open()``). What it does beside executing:
+
+- it *claims* what is due: when poked, when the next deadline comes, and once a second in case a
+  poke was lost;
+- it keeps its *lease* (a thread), and when it is buried nevertheless (the process was stopped past
+  its lease), it forgets everything, registers anew and goes on as another worker;
+- it *buries* dead workers, so that their runs go on;
+- it *learns* unknown code by importing it, or blocks the runs with the reason;
+- it *ends* in good order: drains, hands back, retires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from perdure.core.decide import ALONE_AFTER_CRASHES
+from perdure.core.errors import LostLease, StoreUnavailable
+from perdure.core.run import Run
+from perdure.engine.committer import Committer
+from perdure.engine.engine import Engine
+from perdure.engine.resident import Definition
+from perdure.engine.tids import make_tid
+from perdure.project.settings import WorkerSettings
+from perdure.project.watch import SourceWatch
+from perdure.store import Claim, Listener, Store, WorkerRow
+from perdure.worker.identity import Identity
+from perdure.worker.lease import Lease
+from perdure.worker.pulse import Pulse
+from perdure.worker.repertoire import Repertoire, is_served_elsewhere
+from perdure.worker.takeover import Takeover
+from perdure.worker.watchdog import Watchdog
+
+log = logging.getLogger("perdure.worker")
+
+NET_SECONDS = 1.0
+"""How often a worker looks for what a lost poke would have told it."""
+BEAT_SECONDS = 0.5
+"""How often the loop shows that it turns."""
+CLAIM_BATCH = 200
+"""Runs per claim."""
+STARVED_SECONDS = 10.0
+"""A run that must run alone waits at most so long for others before they make room."""
+SECOND = 1_000_000
+
+
+class Outcome(StrEnum):
+    """Why a worker ended."""
+
+    STOPPED = "stopped"
+    IDLE = "idle"
+    CHANGED = "changed"
+    """The code on disk is no longer the code that it loaded: a successor should start."""
+    WORN = "worn"
+    """Too many threads hang in functions that were given up: a successor should start."""
+
+
+class Worker:
+    """Executes the runs of one store.
+
+    Args:
+        store: Where the runs are; used on this loop and by the committer only.
+        open_store: Opens the store again, for the lease's thread.
+        settings: How it works.
+        namespace: Which runs concern it.
+        root: The project from which it imports code; None: it runs what is declared already.
+        name: For people; "host:pid" by default.
+        is_background: The project started it for itself.
+        is_shared: The loop belongs to somebody else's application.
+        watch_sources: End when the code on disk changes, for a successor to load it.
+        always_replay: Testing: every turn starts from the journal.
+    """
+
+    queue = "default"
+
+    def __init__(
+        self,
+        store: Store,
+        open_store: Callable[[], Store],
+        *,
+        settings: WorkerSettings,
+        namespace: str = "default",
+        root: Path | None = None,
+        name: str | None = None,
+        is_background: bool = False,
+        is_shared: bool = False,
+        watch_sources: bool = False,
+        always_replay: bool = False,
+    ) -> None:
+        self.namespace = namespace
+        self.worker_id = 0
+        self.repertoire = Repertoire(root)
+        self._store = store
+        self._open_store = open_store
+        self._settings = settings
+        self._identity = Identity.of_this_process()
+        self.name = name or f"{self._identity.host}:{self._identity.pid}"
+        self._is_background = is_background
+        self._is_shared = is_shared
+        self._always_replay = always_replay
+        self._pulse = Pulse()
+        self._sources = SourceWatch(root) if watch_sources and root is not None else None
+        self._lease: Lease | None = None
+        self._is_lost = False
+        self._outcome: Outcome | None = None
+        self._has_looked = False
+        self._net_at = 0.0
+        self._alone_since: float | None = None
+        self._idle_since = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Register, and be ready to execute; called on the loop that is to be used."""
+        loop = self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self.committer = Committer(loop, shared=self._is_shared)
+        self.engine = Engine(
+            self._store,
+            self,
+            loop,
+            self.committer,
+            threads=self._settings.threads,
+            cached_runs=self._settings.cached_runs,
+            always_replay=self._always_replay,
+        )
+        self._takeover = Takeover(self._bury, patience=self._settings.lease / SECOND)
+        self._listener: Listener = self._store.listen()
+        loop.add_reader(self._listener.fileno(), self._on_poke)
+        loop.add_reader(self._takeover.fileno(), self._on_death)
+        await self._register()
+        self._watchdog = Watchdog(
+            pulse=self._pulse,
+            current=self.engine.activity,
+            block_warning=self._settings.block_warning / SECOND,
+        )
+        self._watchdog.start()
+        self._idle_since = loop.time()
+        self._beat()
+        self._wake.set()
+        self._main = loop.create_task(self._serve(), name="perdure-worker")
+
+    async def _register(self) -> None:
+        ttl = self._settings.lease / SECOND
+        now = self._store.now()
+        self.worker_id = make_tid(now)
+        self._is_lost = False
+        self._lease = Lease(
+            worker=self.worker_id,
+            ttl=ttl,
+            open_store=self._open_store,
+            lost=lambda _reason: self._loop.call_soon_threadsafe(self.lost),
+            name=self.name,
+            pulse=self._pulse,
+        )
+        row = WorkerRow(
+            id=self.worker_id,
+            name=self.name,
+            host=self._identity.host,
+            boot_id=self._identity.boot_id,
+            pid_namespace=self._identity.pid_namespace,
+            pid=self._identity.pid,
+            started=self._identity.started,
+            lease_until=now + self._settings.lease,
+            registered_at=now,
+            namespace=self.namespace,
+            serves=()
+            if self.repertoire.imports
+            else tuple(sorted({name for name, _version in self.repertoire.names()})),
+            is_background=self._is_background,
+            python=platform.python_version(),
+        )
+        await self.committer.call(self._store.register, row)
+        self._lease.start()
+
+    async def wait(self) -> Outcome:
+        """Wait until the worker has ended by itself or was stopped."""
+        await self._is_over.wait()
+        return self._outcome or Outcome.STOPPED
+
+    def request_stop(self, outcome: Outcome = Outcome.STOPPED) -> None:
+        """Claim nothing more, and let `wait` return; `close` then drains."""
+        if self._outcome is None:
+            self._outcome = outcome
+        self._wake.set()
+
+    async def close(self, grace: float | None = None) -> None:
+        """End in good order: finish or hand back what runs, retire, let go of the store.
+
+        Args:
+            grace: Seconds for steps that run; None: as the setting `worker.drain` says.
+        """
+        self.request_stop()
+        await asyncio.wait([self._main])
+        if not self._is_lost:
+            seconds = self._settings.drain / SECOND if grace is None else grace
+            await self.engine.drain(seconds)
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.remove_reader(self._takeover.fileno())
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._beating.cancel()
+        self._watchdog.stop()
+        if self._lease is not None:
+            await asyncio.to_thread(self._lease.stop)
+        try:
+            held = await self.committer.call(self._store.retire, self.worker_id)
+            if held:
+                self._store.poke()
+        except (StoreUnavailable, LostLease) as error:
+            log.warning("worker %s could not sign off: %s", self.name, error)
+        self.engine.close()
+        self.committer.close()
+        self._takeover.close()
+        self._listener.close()
+
+    # --- what the engine asks (engine.Host) ---------------------------------------------------------
+
+    def new_tid(self) -> int:
+        return make_tid(self._store.now())
+
+    def may_start(self) -> bool:
+        return self._lease is not None and self._lease.valid()
+
+    def has_room(self) -> bool:
+        return (
+            self._outcome is None
+            and not self._is_lost
+            and len(self.engine.residents) < self._settings.concurrency
+        )
+
+    def source_of(self, definition: Definition) -> str:
+        return self.repertoire.source_of(definition.fn)
+
+    def fingerprint(self) -> str:
+        return self.repertoire.fingerprint()
+
+    def claimable(self, at: int | None) -> None:
+        if at is None:
+            self._wake.set()
+        else:
+            self._plan(at)
+
+    def lost(self) -> None:
+        """Somebody buried this worker: nothing that it holds in memory is its own any more."""
+        if not self._is_lost:
+            self._is_lost = True
+            self._wake.set()
+
+    # --- what wakes it ------------------------------------------------------------------------------
+
+    def _on_poke(self) -> None:
+        self._listener.drain()
+        self._wake.set()
+        self._look_for_mail = True
+
+    def _on_death(self) -> None:
+        self._net_at = 0.0
+        self._wake.set()
+
+    def _plan(self, at: int) -> None:
+        """Wake at this time (µs, store time), or earlier."""
+        if self._alarm is not None:
+            if self._alarm_at <= at:
+                return
+            self._alarm.cancel()
+        self._alarm_at = at
+        seconds = max(0.0, (at - self._store.now()) / SECOND)
+        self._alarm = self._loop.call_later(min(seconds, 3600.0), self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        self._wake.set()
+
+    def _beat(self) -> None:
+        self._pulse.beat()
+        if self._loop.time() >= self._net_at:
+            self._wake.set()
+        self._beating = self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    # --- the service ----------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        self._look_for_mail = False
+        while self._outcome is None:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._outcome is not None:
+                break
+            try:
+                await self._attend()
+            except StoreUnavailable as error:
+                log.warning("worker %s cannot reach its store: %s", self.name, error)
+                self._loop.call_later(NET_SECONDS, self._wake.set)
+            except LostLease:
+                self.lost()
+            except Exception:
+                log.exception("worker %s: what should not happen; it goes on", self.name)
+                self._loop.call_later(NET_SECONDS, self._wake.set)
+        self._is_over.set()
+
+    async def _attend(self) -> None:
+        if self._is_lost:
+            await self._begin_anew()
+        if self._sources is not None and self._sources.changed():
+            self.request_stop(Outcome.CHANGED)
+            return
+        if self._look_for_mail:
+            self._look_for_mail = False
+            await self.engine.look_for_mail()
+        if self._loop.time() >= self._net_at:
+            await self._net()
+            if self._outcome is not None:
+                return
+        await self._claim()
+
+    async def _begin_anew(self) -> None:
+        log.warning("worker %s was buried; it drops what it held and registers anew", self.name)
+        if self._lease is not None:
+            await asyncio.to_thread(self._lease.stop)
+        unborn = self.engine.abandon_all()
+        await self._register()
+        for resident, run in unborn:
+            self.engine.rebear(resident, run, self.worker_id)
+
+    # --- claiming --------------------------------------------------------------------------------------
+
+    def _what(self, limit: int, *, alone: bool = False) -> Claim:
+        return Claim(
+            worker=self.worker_id,
+            names=self.repertoire.names(),
+            limit=limit,
+            namespace=self.namespace,
+            queues=(self.queue,),
+            alone=alone,
+        )
+
+    async def _claim(self) -> None:
+        """Take what is due, as far as there is room, and plan when to look again."""
+        if not self.may_start():
+            self._loop.call_later(BEAT_SECONDS, self._wake.set)
+            return
+        if await self._claim_alone():
+            return
+        room = self._settings.concurrency - len(self.engine.residents)
+        if room <= 0:
+            return  # the net looks again; a slot that becomes free is filled within a second
+        what = self._what(min(room, CLAIM_BATCH))
+        runs = await self._take(what)
+        if len(runs) == what.limit:
+            self._wake.set()
+            return
+        due = await self.committer.call(self._store.due, what)
+        if due is not None:
+            self._plan(due)
+
+    async def _take(self, what: Claim) -> list[Run]:
+        runs = await self.committer.call(self._store.claim, what, self._store.now())
+        if runs:
+            self._idle_since = self._loop.time()
+            await self.engine.adopt(runs)
+        return runs
+
+    async def _claim_alone(self) -> bool:
+        """Take a run that killed its workers, when nothing else is here to die with it; True: one
+        is here, or others must make room for one now."""
+        residents = self.engine.residents
+        if len(residents) == 1:
+            only = next(iter(residents.values()))
+            if only.crashes >= ALONE_AFTER_CRASHES:
+                return True
+        what = self._what(1, alone=True)
+        if residents:
+            due = await self.committer.call(self._store.due, what)
+            if due is None or due > self._store.now():
+                self._alone_since = None
+                return False
+            if self._alone_since is None:
+                self._alone_since = self._loop.time()
+            return self._loop.time() - self._alone_since > STARVED_SECONDS
+        self._alone_since = None
+        return bool(await self._take(what))
+
+    # --- the net --------------------------------------------------------------------------------------
+
+    async def _net(self) -> None:
+        """Once a second: whatever nobody told us, or should have."""
+        self._net_at = self._loop.time() + NET_SECONDS
+        await self.engine.look_for_mail()
+        workers = await self.committer.call(self._store.workers)
+        now = self._store.now()
+        await self._takeover.look(workers, self.worker_id, now)
+        await self._learn(workers, now)
+        await self._reclaim()
+        if self.engine.threads.abandoned > self._settings.max_abandoned_threads:
+            log.error(
+                "%d threads hang in functions that were given up; the worker starts afresh",
+                self.engine.threads.abandoned,
+            )
+            self.request_stop(Outcome.WORN)
+        elif self._is_background:
+            await self._end_if_idle()
+
+    async def _learn(self, workers: list[WorkerRow], now: int) -> None:
+        what = self._what(1)
+        if not self._has_looked:
+            code = self.fingerprint()
+            await self.committer.call(
+                self._store.unpark, what.names, self.namespace, code, now
+            )
+        unknown = await self.committer.call(
+            self._store.unclaimed, what, now, blocked=not self._has_looked
+        )
+        self._has_looked = True
+        for missing in unknown:
+            reason = await self.repertoire.learn(missing)
+            if reason is None:
+                self._wake.set()
+            elif self.repertoire.imports and not is_served_elsewhere(
+                missing.name, self.worker_id, now, workers
+            ):
+                log.error("%s %r is blocked: %s", missing.kind, missing.name, reason)
+                await self.committer.call(
+                    self._store.block, missing, self.namespace, reason, now
+                )
+                self._store.poke()
+
+    async def _reclaim(self) -> None:
+        """Take up runs that the store says are held here and that are not: a lost answer."""
+        held = await self.committer.call(self._store.held, self.worker_id)
+        for tid, attempt in held:
+            if tid in self.engine.residents:
+                continue
+            run = await self.committer.call(self._store.get, tid)
+            if (
+                run is not None
+                and run.worker == self.worker_id
+                and run.attempt == attempt
+                and tid not in self.engine.residents
+            ):
+                log.warning("run %d is held here, but the answer was lost; it goes on", tid)
+                await self.engine.adopt([run])
+
+    async def _end_if_idle(self) -> None:
+        if self.engine.residents:
+            self._idle_since = self._loop.time()
+        idle = self._loop.time() - self._idle_since
+        if idle * SECOND < self._settings.idle_exit:
+            return
+        retired = await self.committer.call(self._store.retire, self.worker_id, if_idle=True)
+        if retired is None:
+            self._idle_since = self._loop.time()
+        else:
+            self.request_stop(Outcome.IDLE)
+
+    async def _bury(self, worker: int, proven: bool) -> int | None:
+        held = await self.committer.call(
+            self._store.bury, worker, self._store.now(), proven=proven
+        )
+        if held:
+            self._wake.set()
+        return held
+
+
