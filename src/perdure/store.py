@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from perdure.core.decide import Delivered, Mail, NewMail, Turn, Verdict
-from perdure.core.events import Row
-from perdure.core.run import Kind, NewRun, Run, Status
+if TYPE_CHECKING:  # a reading command opens a store without msgspec, which these modules import
+    from perdure.core.decide import Delivered, Mail, NewMail, Turn, Verdict
+    from perdure.core.events import Row
+    from perdure.core.run import Kind, NewRun, Run, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +142,13 @@ class Store(Protocol):
         """Store runs, all or none.
 
         A run whose key is taken is not stored: its answer names the run that has the key. A TID
-        that is there with the same name and input was submitted before: `is_new` is False.
+        that is there with the same name and input was submitted before: `is_new` is False. So
+        was a child whose parent's call has a child with the same name and input.
 
         Raises:
             KeyConflict: The key was used with another input. Nothing is stored.
             TidTaken: The TID belongs to another run; choose another one. Nothing is stored.
+            LostLease: The worker that shall hold a run is not registered. Nothing is stored.
         """
         ...
 
@@ -216,6 +219,10 @@ class Store(Protocol):
         Raises:
             TidTaken: The TID of a birth or of a child belongs to another run. Nothing is written.
             LostLease: The worker of a birth is not registered. Nothing is written.
+            KeyConflict: The key of a birth or of a child belongs to another run; a run that may
+                meet the holder of its key goes through `submit`. Nothing is written.
+            StoreError: A row is there already, or the call of a child has another child (a fault
+                of the caller). Nothing is written.
         """
         ...
 

@@ -20,7 +20,7 @@ from enum import StrEnum
 import msgspec
 
 from perdure.core.events import EventKind, Row
-from perdure.core.run import CLAIMABLE, NewRun, Run, Status
+from perdure.core.run import CLAIMABLE, JOURNAL_FORMAT, NewRun, Run, Status
 
 CANCELLED_BEFORE_IT_BEGAN = (
     '{"type":"perdure.core.errors:RunCancelled","message":"cancelled while nothing of it ran"}'
@@ -32,6 +32,47 @@ ALONE_AFTER_CRASHES = 2
 
 STUCK_AFTER_CRASHES = 5
 """A run whose workers died this often in a row is parked."""
+
+
+# --- Births --------------------------------------------------------------------------------------
+
+
+def born(new: NewRun) -> Run:
+    """Decide how a run begins: held by its worker, or queued if it has none."""
+    held = new.worker is not None
+    return Run(
+        tid=new.tid,
+        namespace=new.namespace,
+        kind=new.kind,
+        name=new.name,
+        version=new.version,
+        source=new.source,
+        queue=new.queue,
+        key=new.key,
+        parent=new.parent,
+        parent_ordinal=new.parent_ordinal,
+        chain=new.tid if new.chain is None else new.chain,
+        status=Status.RUNNING if held else Status.QUEUED,
+        attempt=1 if held else 0,
+        crashes=0,
+        worker=new.worker,
+        created_at=new.at,
+        started_at=new.at if held else None,
+        finished_at=None,
+        wake_at=None if held else new.at,
+        python=new.python,
+        journal_format=JOURNAL_FORMAT,
+        code="",
+        input=new.input,
+        output=None,
+        error=None,
+        reason=None,
+    )
+
+
+def is_resubmitted(name: str, input: str, new: NewRun) -> bool:
+    """Whether the run that has the place of `new` (with this name and input) is `new` itself."""
+    return name == new.name and input == new.input
 
 
 # --- What a worker asks for -----------------------------------------------------------------
@@ -246,6 +287,10 @@ def after_block(run: Run, reason: str) -> RunChange | None:
     )
 
 
+KEEPS_AWAKE = frozenset({Status.QUEUED, Status.RUNNING, Status.WAITING, Status.BLOCKED})
+"""Runs with one of these statuses are left to go on with; a stuck one waits for a person."""
+
+
 def is_idle(unfinished: int) -> bool:
     """Whether a background worker may end: nothing is left that it, or a successor, must go on
     with."""
@@ -285,6 +330,14 @@ def after_death(run: Run, *, now: int) -> RunChange:
             reason=f"{crashes} workers in a row died while they ran it, without recorded progress",
         )
     return _queued(run, now, crashes)
+
+
+def after_retire(run: Run) -> RunChange:
+    """Decide what becomes of a run whose worker ends in good order while it holds it.
+
+    It is due since its creation, so that what was begun goes on before what was not.
+    """
+    return _queued(run, run.created_at, run.crashes)
 
 
 # --- The inbox -----------------------------------------------------------------------------------

@@ -1,0 +1,124 @@
+"""Looking at runs, journals and inboxes; nothing here writes, decides or locks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perdure.core.run import Run
+from perdure.store import RunFilter
+from perdure.stores.sql.database import Session
+from perdure.stores.sql.records import (
+    BRIEF_COLUMNS,
+    ELSEWHERE,
+    ROW_COLUMNS,
+    SELECT_RUN,
+    fetch,
+    marks,
+    run_of,
+    whole_run,
+)
+
+if TYPE_CHECKING:
+    from perdure.core.decide import Mail
+    from perdure.core.events import Row
+
+_JOURNAL = f"SELECT {ROW_COLUMNS} FROM journal WHERE tid = ? AND seq > ? ORDER BY seq"
+_MATCH = """
+    SELECT tid FROM runs WHERE CAST(tid AS TEXT) LIKE ? OR CAST(tid AS TEXT) LIKE ?
+    ORDER BY tid DESC LIMIT ?"""
+_CHILDREN = """
+    SELECT parent_ordinal, tid FROM runs WHERE parent = ? AND parent_ordinal IS NOT NULL
+    ORDER BY parent_ordinal"""
+_INBOX = "SELECT id, tid, kind, value, ordinal FROM inbox WHERE tid = ? AND is_read = 0 ORDER BY id LIMIT ?"
+_HELD = "SELECT tid, attempt FROM runs WHERE worker = ? ORDER BY tid"
+# The plus keeps the database from starting at the runs of the worker: the inbox is the short side.
+_MAIL = """
+    SELECT tid FROM runs
+    WHERE tid IN (SELECT tid FROM inbox WHERE is_read = 0) AND +worker = ? ORDER BY tid"""
+
+
+def get(session: Session, tid: int) -> Run | None:
+    """See `Store.get`."""
+    record = session.one(SELECT_RUN, (tid,))
+    return whole_run(session, record) if record else None
+
+
+def runs(session: Session, where: RunFilter) -> list[Run]:
+    """See `Store.runs`."""
+    conditions: list[str] = []
+    params: list[object] = []
+    if where.namespace is not None:
+        conditions.append("namespace = ?")
+        params.append(where.namespace)
+    if where.statuses is not None:
+        if not where.statuses:
+            return []
+        conditions.append(f"status IN ({marks(len(where.statuses))})")
+        params.extend(status.value for status in where.statuses)
+    if where.name is not None:
+        conditions.append("name = ?")
+        params.append(where.name)
+    if where.parent is not None:
+        conditions.append("parent = ?")
+        params.append(where.parent)
+    if where.before is not None:
+        conditions.append("tid < ?")
+        params.append(where.before)
+    condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    sql = f"SELECT {BRIEF_COLUMNS} FROM runs {condition} ORDER BY tid DESC LIMIT ?"
+    return [run_of(record) for record in session.all(sql, (*params, where.limit))]
+
+
+def match(session: Session, digits: str, limit: int) -> list[int]:
+    """See `Store.match`."""
+    if not (digits.isascii() and digits.isdigit()):
+        return []
+    return [tid for (tid,) in session.all(_MATCH, (f"{digits}%", f"%{digits}", limit))]
+
+
+def journal(session: Session, tid: int, after: int, limit: int | None) -> list[Row]:
+    """See `Store.journal`."""
+    from perdure.core.events import Event, EventKind, Row
+
+    kinds = {kind.value: kind for kind in EventKind}
+    if limit is None:
+        records = session.all(_JOURNAL, (tid, after))
+    else:
+        records = session.all(f"{_JOURNAL} LIMIT ?", (tid, after, limit))
+    rows: list[Row] = []
+    for seq, at, attempt, kind, ordinal, step_attempt, due, value, commands in records:
+        if value == ELSEWHERE:
+            value = fetch(session, tid, seq, "value")
+        if commands == ELSEWHERE:
+            commands = fetch(session, tid, seq, "commands")
+        event = Event(
+            kind=kinds[kind], ordinal=ordinal, value=value, step_attempt=step_attempt, due=due
+        )
+        rows.append(Row(seq, at, attempt, event, commands))
+    return rows
+
+
+def children(session: Session, tid: int) -> list[tuple[int, int]]:
+    """See `Store.children`."""
+    return [(ordinal, child) for ordinal, child in session.all(_CHILDREN, (tid,))]
+
+
+def inbox(session: Session, tid: int, limit: int) -> list[Mail]:
+    """See `Store.inbox`."""
+    from perdure.core.decide import Mail
+    from perdure.core.events import EventKind
+
+    return [
+        Mail(id=id, tid=tid, kind=EventKind(kind), value=value, ordinal=ordinal)
+        for id, tid, kind, value, ordinal in session.all(_INBOX, (tid, limit))
+    ]
+
+
+def held(session: Session, worker: int) -> list[tuple[int, int]]:
+    """See `Store.held`."""
+    return [(tid, attempt) for tid, attempt in session.all(_HELD, (worker,))]
+
+
+def mail(session: Session, worker: int) -> list[int]:
+    """See `Store.mail`."""
+    return [tid for (tid,) in session.all(_MAIL, (worker,))]
