@@ -323,7 +323,10 @@ class Engine:
             self._loop.call_soon(self._on_pump_due)
 
     def _note_written(self, resident: Resident, turn: Turn) -> None:
-        resident.birth = None
+        if resident.birth is not None:
+            resident.birth = None
+            if resident.on_stored is not None:
+                resident.on_stored()
         if turn.rows:
             resident.seq += len(turn.rows)
             resident.last_at = turn.rows[-1].at

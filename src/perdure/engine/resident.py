@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from perdure.author.context import Context, enter_fresh
@@ -39,6 +40,7 @@ class Resident:
         after: What the turn now being committed asks for, commands and step events; done after
             the commit.
         birth: The run to be stored with its first turn, or None: it is stored.
+        on_stored: Called once the birth is durable, or None.
         parking: Why it cannot go on with this code, or None.
         seen: Inbox ids that are queued here or on their way to the store.
         is_committing: A turn of it is on its way to the store.
@@ -61,6 +63,7 @@ class Resident:
         "last_at",
         "machine",
         "name",
+        "on_stored",
         "parent",
         "parking",
         "retries",
@@ -94,6 +97,7 @@ class Resident:
         self.children: dict[int, int] = {}
         self.after: list[Command | Event] = []
         self.birth: NewRun | None = None
+        self.on_stored: Callable[[], object] | None = None
         self.parking: Park | None = None
         self.seen: set[int] = set()
         self.is_committing = False

@@ -218,8 +218,7 @@ class Machine:
             self.replaying = False
 
     def _deliver(self, event: Event, at: int) -> list[Command]:
-        if at > self.now:
-            self.now = at
+        self.now = max(self.now, at)
         if self.ending is not None or self.loop.is_over:
             return []
         commands = self._commands = []

@@ -259,10 +259,14 @@ class Worker:
 
     # --- what wakes it ------------------------------------------------------------------------------
 
+    def poked(self) -> None:
+        """Somebody changed something in the store that may concern this worker."""
+        self._look_for_mail = True
+        self._wake.set()
+
     def _on_poke(self) -> None:
         self._listener.drain()
-        self._wake.set()
-        self._look_for_mail = True
+        self.poked()
 
     def _on_death(self) -> None:
         self._net_at = 0.0
@@ -415,9 +419,7 @@ class Worker:
         what = self._what(1)
         if not self._has_looked:
             code = self.fingerprint()
-            await self.committer.call(
-                self._store.unpark, what.names, self.namespace, code, now
-            )
+            await self.committer.call(self._store.unpark, what.names, self.namespace, code, now)
         unknown = await self.committer.call(
             self._store.unclaimed, what, now, blocked=not self._has_looked
         )
@@ -430,9 +432,7 @@ class Worker:
                 missing.name, self.worker_id, now, workers
             ):
                 log.error("%s %r is blocked: %s", missing.kind, missing.name, reason)
-                await self.committer.call(
-                    self._store.block, missing, self.namespace, reason, now
-                )
+                await self.committer.call(self._store.block, missing, self.namespace, reason, now)
                 self._store.poke()
 
     async def _reclaim(self) -> None:
@@ -464,11 +464,7 @@ class Worker:
             self.request_stop(Outcome.IDLE)
 
     async def _bury(self, worker: int, proven: bool) -> int | None:
-        held = await self.committer.call(
-            self._store.bury, worker, self._store.now(), proven=proven
-        )
+        held = await self.committer.call(self._store.bury, worker, self._store.now(), proven=proven)
         if held:
             self._wake.set()
         return held
-
-

@@ -1,0 +1,1 @@
+"""The handles that users hold: open a host, start runs, and ask about them."""

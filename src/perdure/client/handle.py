@@ -1,0 +1,248 @@
+"""The handle of a run: its status, its result, its journal, and the way to cancel it.
+
+One class for plain and async code: ``run.result()`` blocks, ``await run`` does not. The short
+questions (status, cancel) ask the store directly and return at once in both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from perdure.author import registry
+from perdure.author.function import Function
+from perdure.author.workflow import Workflow
+from perdure.client.connection import Connection
+from perdure.client.host import Host, current_host
+from perdure.client.journal import Entry, Reader
+from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
+from perdure.core.codec import JSON, Shape, decode_error
+from perdure.core.decide import Delivered, NewMail
+from perdure.core.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunStuck, UsageError
+from perdure.core.events import EventKind
+from perdure.core.run import Run as Record
+from perdure.core.run import Status
+
+if TYPE_CHECKING:
+    from perdure.engine.engine import Ending
+    from perdure.engine.resident import Resident
+
+R = TypeVar("R")
+
+
+class Run(Generic[R]):
+    """A run that was started. Made by `start` and `get_run`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        tid: int,
+        *,
+        name: str = "",
+        resident: Resident | None = None,
+    ) -> None:
+        self._connection = connection
+        self._tid = tid
+        self._name = name
+        self._resident = resident
+
+    # --- identity ---------------------------------------------------------------------------------
+
+    @property
+    def tid(self) -> str:
+        """The run's TID, 19 digits. Whoever reads it may rely on the run being stored."""
+        return str(self._stored_tid())
+
+    @property
+    def name(self) -> str:
+        """The name of its workflow or function."""
+        return self._name or self.record().name
+
+    def _stored_tid(self) -> int:
+        resident = self._resident
+        if resident is None:
+            return self._tid
+        if resident.birth is not None:
+            host = self._host()
+            if host is not None and host.is_on_this_loop():
+                host.worker.engine.ensure_stored(resident)
+        self._tid = resident.tid
+        if resident.birth is None:
+            self._resident = None
+        return self._tid
+
+    def _host(self) -> Host | None:
+        host = current_host()
+        if host is not None and host.connection.settings.store == self._connection.settings.store:
+            return host
+        return None
+
+    def __repr__(self) -> str:
+        return f"<run {self.tid} of {self._name or '?'}>"
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def record(self) -> Record:
+        """All that the store knows of the run.
+
+        Raises:
+            RunNotFound: It was deleted.
+        """
+        tid = self._stored_tid()
+        record = self._connection.store.get(tid)
+        if record is None:
+            raise RunNotFound(f"there is no run {tid} in {self._connection.store.url}")
+        return record
+
+    def status(self) -> Status:
+        """Where the run stands."""
+        return self.record().status
+
+    def wait(self, timeout: float | None = None) -> Status:
+        """Block until the run is finished (or stuck or blocked, where waiting is of no use).
+
+        Args:
+            timeout: Seconds; None: as long as it takes.
+
+        Raises:
+            TimeoutError: It is not finished yet; the run goes on.
+        """
+        return self._wait(timeout).status
+
+    def result(self, timeout: float | None = None) -> R:
+        """Block until the run is finished, and return what its body returned.
+
+        Args:
+            timeout: Seconds; None: as long as it takes.
+
+        Raises:
+            RunFailed: Its body raised; the exception is the cause.
+            RunCancelled: It was cancelled.
+            RunStuck: It is stuck or blocked and waits for a person.
+            TimeoutError: It is not finished yet; the run goes on.
+        """
+        return self._result_of(self._wait(timeout))
+
+    def _wait(self, timeout: float | None) -> Record:
+        host = self._host()
+        if host is not None and host.is_on_this_loop():
+            raise UsageError(
+                "result() and wait() would block the loop that executes the run; write: await run"
+            )
+        tid = self._stored_tid()
+        record = wait_until_final(self._connection.store, host, tid, timeout)
+        if record is None:
+            now = self.record()
+            raise TimeoutError(f"run {tid} is still {now.status} after {timeout} s")
+        return record
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> R:
+        resident, host = self._resident, self._host()
+        if resident is not None and host is not None and host.is_on_this_loop():
+            # Born on this loop: the engine tells how it ended, without a look at the store.
+            engine = host.worker.engine
+            if engine.residents.get(resident.tid) is resident:
+                ended: asyncio.Future[Ending] = host.loop.create_future()
+
+                def tell(ending: Ending) -> None:
+                    if not ended.done():
+                        ended.set_result(ending)
+
+                engine.when_ended(resident.tid, tell)
+                done, _ = await asyncio.wait([ended], timeout=None if resident.birth else 1.0)
+                if done:
+                    return self._decoded(*ended.result())
+        tid = self._stored_tid()
+        record = await wait_until_final_async(self._connection.store, host, tid)
+        if record is None:
+            raise RunNotFound(f"there is no run {tid} in {self._connection.store.url}")
+        return self._result_of(record)
+
+    def _result_of(self, record: Record) -> R:
+        if record.status in (Status.STUCK, Status.BLOCKED):
+            raise RunStuck(
+                f"run {record.tid} of {record.name} is {record.status}: {record.reason}",
+                tid=record.tid,
+            )
+        return self._decoded(record.status, record.output, record.error, record)
+
+    def _decoded(
+        self, status: Status, output: str | None, error: str | None, record: Record | None = None
+    ) -> R:
+        name = record.name if record is not None else self._name
+        if status is Status.COMPLETED:
+            definition = registry.find(name, record.version if record is not None else "")
+            if definition is None:
+                definition = registry.latest(name)
+            if isinstance(definition, Workflow | Function):
+                return cast(R, definition.contract.decode_output(JSON, output or "null"))
+            return cast(R, JSON.decode(output or "null", Shape.of(Any)))
+        tid = self._stored_tid()
+        cause = decode_error(error) if error is not None else None
+        if status is Status.CANCELLED:
+            raise RunCancelled(f"run {tid} of {name} was cancelled", tid=tid) from cause
+        if status is Status.FAILED:
+            why = f": {type(cause).__name__}: {cause}" if cause is not None else ""
+            raise RunFailed(f"run {tid} of {name} failed{why}", tid=tid) from cause
+        raise RunError(f"run {tid} of {name} ended as {status}", tid=tid) from cause
+
+    # --- its journal ------------------------------------------------------------------------------
+
+    def events(self, *, follow: bool = False) -> Iterator[Entry]:
+        """The run's journal, oldest entry first.
+
+        Args:
+            follow: Go on with what comes, until the run is finished; blocks in between.
+        """
+        tid = self._stored_tid()
+        store = self._connection.store
+        reader = Reader()
+        seq = -1
+        if not follow:
+            for row in store.journal(tid):
+                yield reader.read(row)
+            return
+        with Ear(store, self._host(), tid) as ear:
+            while True:
+                is_over = stands_still(self.record())
+                for row in store.journal(tid, after=seq):
+                    seq = row.seq
+                    yield reader.read(row)
+                if is_over:
+                    return
+                ear.wait(None)
+
+    # --- asking it to end ---------------------------------------------------------------------------
+
+    def cancel(self, reason: str | None = None) -> bool:
+        """Ask the run to end: its body sees `asyncio.CancelledError` and may clean up.
+
+        Args:
+            reason: Why, for the journal.
+
+        Returns:
+            Whether the request was accepted; False: the run is finished already.
+
+        Raises:
+            RunNotFound: It was deleted.
+        """
+        tid = self._stored_tid()
+        store = self._connection.store
+        mail = NewMail(
+            tid=tid,
+            dedup_key="cancel",
+            kind=EventKind.CANCEL_REQUESTED,
+            value=JSON.encode(reason, Shape.of(Any), at="reason"),
+        )
+        delivered = store.deliver(mail, store.now())
+        if delivered is Delivered.UNKNOWN:
+            raise RunNotFound(f"there is no run {tid} in {store.url}")
+        store.poke()
+        host = self._host()
+        if host is not None:
+            host.wake()
+        return delivered is not Delivered.TOO_LATE

@@ -1,0 +1,275 @@
+"""Hosting: a worker inside this process, beside your code.
+
+``with perdure.open():`` runs it on a loop and a thread of its own; ``async with perdure.open():``
+on the loop that is running. Either way the runs that are started meanwhile execute here, and runs
+that an earlier process left unfinished, and whose code is declared here, go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from perdure.client.connection import Connection, connect
+from perdure.core.errors import UsageError
+from perdure.core.run import NewRun
+from perdure.engine.resident import Definition, Resident
+from perdure.project.folder import Project
+from perdure.worker.worker import Outcome, Worker
+
+log = logging.getLogger("perdure.client")
+
+T = TypeVar("T")
+
+INTERRUPTED_GRACE = 1.0
+"""Seconds that steps are given when the program is interrupted (Ctrl-C)."""
+
+
+class Host:
+    """A worker in this process; made by `open`."""
+
+    def __init__(self, connection: Connection, *, owns_connection: bool, **worker: Any) -> None:
+        self.connection = connection
+        self._owns_connection = owns_connection
+        self._options = worker
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker: Worker | None = None
+        self._pid = os.getpid()
+
+    @property
+    def worker(self) -> Worker:
+        """The worker; there is one while the host is open."""
+        if self._worker is None:
+            raise UsageError("this host is not open; write: with perdure.open():")
+        return self._worker
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which the worker lives."""
+        if self._loop is None:
+            raise UsageError("this host is not open; write: with perdure.open():")
+        return self._loop
+
+    def is_on_this_loop(self) -> bool:
+        """Whether the caller runs on the worker's own loop."""
+        return asyncio._get_running_loop() is self._loop
+
+    # --- opening and closing ----------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if asyncio._get_running_loop() is not None:
+            raise UsageError("in async code write: async with perdure.open():")
+        self._check_fresh()
+        started = threading.Event()
+        errors: list[BaseException] = []
+        self._thread = threading.Thread(
+            target=self._live, args=(started, errors), name="perdure-host", daemon=True
+        )
+        self._thread.start()
+        started.wait()
+        if errors:
+            self._thread.join()
+            self._thread = None
+            self._disconnect()
+            raise errors[0]
+        _hosts.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self in _hosts:
+            _hosts.remove(self)
+        thread, worker, loop = self._thread, self._worker, self._loop
+        if thread is None or worker is None or loop is None:
+            return
+        self._grace = INTERRUPTED_GRACE if kind is KeyboardInterrupt else None
+        with contextlib.suppress(RuntimeError):  # the loop may have ended by itself
+            loop.call_soon_threadsafe(worker.request_stop)
+        thread.join()
+        self._thread = self._worker = self._loop = None
+        self._disconnect()
+
+    async def __aenter__(self) -> Self:
+        self._check_fresh()
+        self._loop = asyncio.get_running_loop()
+        self._worker = self._new_worker(is_shared=True)
+        await self._worker.start()
+        _hosts.append(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self in _hosts:
+            _hosts.remove(self)
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            interrupted = kind is not None and issubclass(
+                kind, KeyboardInterrupt | asyncio.CancelledError
+            )
+            await worker.close(INTERRUPTED_GRACE if interrupted else None)
+        self._loop = None
+        self._disconnect()
+
+    def _check_fresh(self) -> None:
+        if self._worker is not None or self._thread is not None:
+            raise UsageError("this host is open already; make another one with perdure.open()")
+
+    def _disconnect(self) -> None:
+        if self._owns_connection:
+            self.connection.close()
+
+    def _live(self, started: threading.Event, errors: list[BaseException]) -> None:
+        try:
+            asyncio.run(self._serve(started))
+        except BaseException as error:
+            if started.is_set():
+                log.exception("the host's worker ended by an error")
+            errors.append(error)
+        finally:
+            started.set()
+
+    async def _serve(self, started: threading.Event) -> None:
+        self._grace: float | None = None
+        self._loop = asyncio.get_running_loop()
+        worker = self._new_worker(is_shared=False)
+        await worker.start()
+        self._worker = worker
+        started.set()
+        await worker.wait()
+        await worker.close(self._grace)
+
+    def _new_worker(self, *, is_shared: bool) -> Worker:
+        settings = self.connection.settings
+        store = self.connection.store
+        opener = self.connection.opener()
+        if not self.connection.is_memory:
+            store = opener()  # the worker's own, so that its pokes wake this process's clients
+        return Worker(
+            store,
+            opener,
+            settings=settings.worker,
+            namespace=settings.namespace,
+            is_shared=is_shared,
+            **self._options,
+        )
+
+    # --- taking up runs ---------------------------------------------------------------------------
+
+    def wait_until_ended(self) -> Outcome:
+        """Block until the worker has ended by itself (a background worker that is idle)."""
+        assert self._thread is not None
+        self._thread.join()
+        return Outcome.STOPPED
+
+    def begin(self, run: NewRun, definition: Definition) -> Resident:
+        """Take up a run that is not stored yet; when this returns on another thread, it is.
+
+        On the worker's own loop it shares the next commit instead (see `Engine.ensure_stored`).
+        """
+        engine = self.worker.engine
+        if self.is_on_this_loop():
+            return engine.begin(run, definition, is_stored=False)
+        stored = threading.Event()
+
+        def begin() -> Resident:
+            resident = engine.begin(run, definition, is_stored=False)
+            resident.on_stored = stored.set
+            return resident
+
+        resident = self.call(begin)
+        while not stored.wait(5.0):
+            log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
+        return resident
+
+    def begin_stored(self, run: NewRun, definition: Definition) -> Resident:
+        """Take up a run that was stored as held by this worker."""
+        engine = self.worker.engine
+        if self.is_on_this_loop():
+            return engine.begin(run, definition, is_stored=True)
+        return self.call(lambda: engine.begin(run, definition, is_stored=True))
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function on the worker's loop from another thread, and wait for what it returns."""
+        box: list[T] = []
+        done = threading.Event()
+
+        def work() -> None:
+            try:
+                box.append(function())
+            finally:
+                done.set()
+
+        self.loop.call_soon_threadsafe(work)
+        done.wait()
+        return box[0]
+
+    def wake(self) -> None:
+        """Let the worker look at its store now."""
+        if self.is_on_this_loop():
+            self.worker.poked()
+        else:
+            self.loop.call_soon_threadsafe(self.worker.poked)
+
+
+_hosts: list[Host] = []
+
+
+def current_host() -> Host | None:
+    """The host that was opened last in this process and is still open, or None."""
+    for host in reversed(_hosts):
+        if host._pid == os.getpid():
+            return host
+    return None
+
+
+def open(*, project: Project | str | os.PathLike[str] | None = None, **settings: object) -> Host:
+    """Host a worker in this process: ``with perdure.open():`` or ``async with perdure.open():``.
+
+    Inside the block, runs that are started execute here; when it ends, steps that run are waited
+    for (`worker.drain`), and what is unfinished is handed back: it goes on with the next host or
+    worker that knows its code.
+
+    Args:
+        project: A project's folder; by default the one around the current folder.
+        settings: Any setting of perdure.toml, for this host: ``store="memory:"``,
+            ``durability="process"``, ``worker={"threads": 4}``.
+
+    Raises:
+        SettingsError: A setting is unknown or has a bad value.
+        StoreError: The store cannot be used.
+    """
+    from pathlib import Path
+
+    if project is not None and not isinstance(project, Project):
+        project = find_or_create_at(Path(project))
+    connection = connect(project, **settings)
+    return Host(connection, owns_connection=bool(settings))
+
+
+def find_or_create_at(folder: Any) -> Project:
+    """The project around a folder."""
+    from perdure.project.folder import find_or_create
+
+    return find_or_create(folder)
+
+
+def _after_fork() -> None:
+    _hosts.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

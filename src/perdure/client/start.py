@@ -1,0 +1,219 @@
+"""Starting runs: `start` returns a handle, `run` waits for the result."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import platform
+from typing import Any, ParamSpec, TypeVar
+
+from perdure.author.function import AsyncFunction, Function, PlainFunction
+from perdure.author.workflow import Workflow
+from perdure.client.connection import Connection, connect
+from perdure.client.handle import Run
+from perdure.client.host import Host, current_host, open
+from perdure.core.codec import JSON
+from perdure.core.errors import NotInWorkflow, RunNotFound, TidTaken, UsageError
+from perdure.core.ids import DIGITS
+from perdure.core.run import NewRun, Status
+from perdure.engine.tids import make_tid
+from perdure.machine import current
+from perdure.project.discovery import source_of
+from perdure.store import RunFilter
+from perdure.worker.background import ensure_background_worker
+from perdure.worker.identity import Identity, is_proven_dead
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Runnable = Workflow[P, R] | AsyncFunction[P, R] | PlainFunction[P, R]
+
+
+def start(
+    what: Workflow[P, R] | AsyncFunction[P, R] | PlainFunction[P, R],
+    /,
+    *args: Any,
+    key: str | None = None,
+    **kwargs: Any,
+) -> Run[R]:
+    """Start a durable run of a workflow or function, and return its handle.
+
+    In a process that hosts (`perdure.open`) the run executes here; in any other it is recorded for
+    a worker, and the project's background worker is started if there is none that serves it.
+
+    The run is durable when this returns. (Async code on the host's own loop: when its TID is read,
+    when it is awaited, or with the next commit of this loop, whichever comes first.)
+
+    Args:
+        what: What to run.
+        args, kwargs: Its inputs; they must fit its contract.
+        key: An idempotency key, unique per workflow: a second start with the same key and input
+            returns the same run.
+
+    Raises:
+        ContractError, EncodingError: The inputs do not fit; nothing is stored.
+        KeyConflict: The key was used with another input; nothing is stored.
+        StoreError: The run cannot be stored.
+    """
+    return _start(what, args, kwargs, key, None)
+
+
+def run(
+    what: Workflow[P, R] | AsyncFunction[P, R] | PlainFunction[P, R],
+    /,
+    *args: Any,
+    key: str | None = None,
+    **kwargs: Any,
+) -> R:
+    """Run a workflow or function durably in this process, wait, and return its result.
+
+    If the process dies on the way, the same call with the same key goes on where it was.
+
+    Args, Raises: As `start` and `Run.result`.
+    """
+    if asyncio._get_running_loop() is not None:
+        raise UsageError(
+            "perdure.run() blocks; in async code write: async with perdure.open(): await start(…)"
+        )
+    if current_host() is not None:
+        return _start(what, args, kwargs, key, None).result()
+    with open() as host:
+        return _start(what, args, kwargs, key, host).result()
+
+
+def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
+    """The handle of a run that was started before, by anybody.
+
+    Args:
+        tid: Its TID, or any beginning or end of it that is unique.
+
+    Raises:
+        RunNotFound: No run, or more than one, answers to that.
+    """
+    connection = connection or _connection()
+    text = str(tid).strip()
+    if not text.isdecimal() or len(text) > DIGITS:
+        raise RunNotFound(f"{tid!r} is no TID, nor a part of one: write its digits")
+    store = connection.store
+    found = store.match(text)
+    if not found:
+        raise RunNotFound(f"no run's TID begins or ends with {text} in {store.url}")
+    if len(found) > 1:
+        some = ", ".join(str(one) for one in found)
+        raise RunNotFound(f"{text} is not unique: {some}; write more digits")
+    return Run(connection, found[0])
+
+
+def list_runs(
+    *,
+    status: Status | str | None = None,
+    name: str | None = None,
+    limit: int = 50,
+    connection: Connection | None = None,
+) -> list[Run[Any]]:
+    """The latest runs, newest first.
+
+    Args:
+        status, name: Only those with this status, of this workflow or function.
+        limit: At most so many.
+    """
+    connection = connection or _connection()
+    where = RunFilter(
+        namespace=connection.settings.namespace,
+        statuses=None if status is None else [Status(status)],
+        name=name,
+        limit=limit,
+    )
+    return [Run(connection, found.tid, name=found.name) for found in connection.store.runs(where)]
+
+
+def _connection() -> Connection:
+    host = current_host()
+    return host.connection if host is not None else connect()
+
+
+def _start(
+    what: Any, args: Any, kwargs: dict[str, Any], key: str | None, host: Host | None
+) -> Run[Any]:
+    definition, key = _checked(what, key)
+    payload = definition.contract.encode_input(JSON, args, kwargs)
+    host = host or current_host()
+    connection = host.connection if host is not None else connect()
+    source = source_of(definition.fn, connection.root)
+    if host is None and not source:
+        raise UsageError(
+            f"{definition.name}() is declared where no worker can import it (a shell or notebook); "
+            "put it into a module, or run it here: with perdure.open(): …"
+        )
+    store = connection.store
+    at = store.now()
+    new = NewRun(
+        tid=make_tid(at),
+        kind=definition.kind,
+        name=definition.name,
+        version=definition.version,
+        input=payload,
+        source=source,
+        namespace=connection.settings.namespace,
+        key=key,
+        at=at,
+        worker=host.worker.worker_id if host is not None and host.worker.has_room() else None,
+        python=platform.python_version(),
+    )
+    if host is not None and new.worker is not None and key is None:
+        resident = host.begin(new, definition)
+        return Run(connection, new.tid, name=new.name, resident=resident)
+    submitted, new = _submit(connection, new)
+    if host is not None and new.worker is not None and submitted.is_new:
+        host.begin_stored(new, definition)
+    elif submitted.is_new:
+        store.poke()
+        if host is not None:
+            host.wake()
+        else:
+            _ensure_worker(connection, new.name)
+    return Run(connection, submitted.tid, name=new.name)
+
+
+def _checked(what: Any, key: str | None) -> tuple[Any, str | None]:
+    if not isinstance(what, Workflow | Function):
+        raise UsageError(
+            f"{what!r} is neither a @workflow nor a @function; only those can be started"
+        )
+    if current() is not None:
+        raise NotInWorkflow(
+            f"start({what.name}, …) inside the body of a workflow would start it again at every "
+            f"replay; a child is started by: await {what.name}(…)"
+        )
+    optioned = what.key if isinstance(what, Workflow) else None
+    if key is None:
+        key = optioned
+    elif isinstance(what, Workflow) and "key" in what.contract.inputs:
+        raise UsageError(
+            f"{what.name}() has an input named 'key', so key={key!r} is ambiguous; write "
+            f"start({what.name}.options(key=…), …) and pass the input by position"
+        )
+    if key is not None and (not isinstance(key, str) or not key or len(key) > 500):
+        raise UsageError(f"key={key!r} is no idempotency key: use a text of 1 to 500 characters")
+    return what, key
+
+
+def _submit(connection: Connection, new: NewRun) -> Any:
+    while True:
+        try:
+            return connection.store.submit([new])[0], new
+        except TidTaken:
+            new = dataclasses.replace(new, tid=make_tid(connection.store.now()))
+
+
+def _ensure_worker(connection: Connection, name: str) -> None:
+    """Start the project's background worker unless somebody alive serves this name."""
+    if connection.project is None:
+        return
+    here = Identity.of_this_process()
+    now = connection.store.now()
+    for row in connection.store.workers():
+        serves = not row.serves or name in row.serves
+        if serves and row.lease_until >= now and not is_proven_dead(row, here):
+            return
+    ensure_background_worker(connection.project)
