@@ -53,7 +53,7 @@ def _is_under_as_completed(frame: FrameType | None) -> bool:
 
 def refuse_for_timer(callback: object) -> None:
     """Raise if the original `wait_for`, in the shape before 3.12, is about to start its timer."""
-    if callback is _RELEASE_WAITER and sys._getframe(2).f_code is _WAIT_FOR:
+    if callback is _RELEASE_WAITER and sys._getframe(3).f_code is _WAIT_FOR:
         raise _refusal("wait_for")
 
 
