@@ -98,7 +98,7 @@ def test_a_variable_that_names_nothing_is_an_error(
 ) -> None:
     """A stale variable is not silently replaced by a search."""
     monkeypatch.setenv("PERDURE_PROJECT", str(folder / "gone"))
-    with pytest.raises(SettingsError, match="PERDURE_PROJECT=.*gone"):
+    with pytest.raises(SettingsError, match=r"PERDURE_PROJECT=.*gone"):
         find()
 
 
@@ -147,5 +147,5 @@ def test_a_read_only_folder_is_refused(folder: Path) -> None:
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a file system of this kind")
 def test_a_file_system_that_takes_no_folders_is_refused() -> None:
     """As above, in a place that refuses even root."""
-    with pytest.raises(StoreUnusable, match="cannot make a project in /proc/.*PERDURE_PROJECT"):
+    with pytest.raises(StoreUnusable, match=r"cannot make a project in /proc/.*PERDURE_PROJECT"):
         init(Path("/proc/self"))

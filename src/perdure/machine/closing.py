@@ -9,6 +9,7 @@ closed again. Then the asynchronous generators, newest first, in the same way.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def close_body(loop: Loop, errors: list[BaseException]) -> None:
     generators, loop.generators = loop.generators, []
     for generator in reversed(generators):
         if generator.ag_frame is not None:
-            _insist(lambda generator=generator: _close_generator(generator), errors)
+            _insist(functools.partial(_close_generator, generator), errors)
     loop.ready.clear()
 
 
@@ -45,7 +46,7 @@ def _close_task(task: Task, errors: list[BaseException]) -> None:
     state._log_destroy_pending = False
     coro: Any = task.get_coro()
     if coro is not None:
-        _insist(lambda: task.context.run(coro.close), errors)
+        _insist(functools.partial(task.context.run, coro.close), errors)
 
 
 def _close_generator(generator: Any) -> None:
@@ -66,6 +67,6 @@ def _insist(close: Callable[[], None], errors: list[BaseException]) -> None:
             if "ignored GeneratorExit" in str(problem):
                 continue
             errors.append(problem)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a body may raise anything
             errors.append(error)
         return

@@ -23,6 +23,8 @@ class Handle(asyncio.Handle):
     """A callback that is ready to run."""
 
     __slots__ = ()
+    _callback: Callable[..., object]
+    _context: contextvars.Context
 
     def __init__(
         self,
@@ -44,10 +46,12 @@ class Handle(asyncio.Handle):
         return f"<Handle {self._callback!r}>"
 
 
-class TimerHandle(Handle):
+class TimerHandle(asyncio.TimerHandle):
     """A callback that waits for a durable timer (`ordinal`), or for none (None)."""
 
-    __slots__ = ("_when", "loop", "ordinal")
+    __slots__ = ("loop", "ordinal")
+    _callback: Callable[..., object]
+    _context: contextvars.Context
 
     def __init__(
         self,
@@ -57,22 +61,25 @@ class TimerHandle(Handle):
         loop: Loop,
         when: float,
     ) -> None:
-        super().__init__(callback, args, context)
+        self._callback = callback
+        self._args = args
+        self._context = context
+        self._cancelled = False
+        self._when = when
         self.loop = loop
         self.ordinal: int | None = None
-        self._when = when
-
-    def when(self) -> float:
-        """The loop time at which the callback is due."""
-        return self._when
 
     def cancel(self) -> None:
         """Do not run the callback, and let go of the timer."""
-        super().cancel()
+        self._cancelled = True
+        self._args = ()
         ordinal = self.ordinal
         if ordinal is not None:
             self.ordinal = None
             self.loop.machine.withdraw(ordinal)
+
+    def __repr__(self) -> str:
+        return f"<TimerHandle {self._callback!r}>"
 
 
 class Future(asyncio.Future[Any]):

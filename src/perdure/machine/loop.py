@@ -6,21 +6,27 @@ with an ordinal each), and time stands still while the body runs. `Loop` keeps t
 asyncio asks of a loop; what a call, a timer or an ending means is told by `Machine`.
 """
 
+# pyright: reportPrivateUsage=false
+# Handles keep asyncio's own (private) names for what they hold.
+
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVarTuple
 
-from perdure.core.errors import NotInWorkflow
+from perdure.core.errors import NotInWorkflow, UsageError
 from perdure.machine.futures import Future, Handle, Task, TimerHandle
+from perdure.machine.originals import refuse_for_task, refuse_for_timer
 from perdure.machine.refusals import Refusals
 
 if TYPE_CHECKING:
     from perdure.machine.machine import Machine
+
+_Ts = TypeVarTuple("_Ts")
 
 FOREVER_SECONDS = 3e11
 """A delay from here on (9,500 years, or infinity) is no timer at all: it never fires."""
@@ -50,12 +56,12 @@ class Loop(Refusals):
 
     def __init__(self, machine: Machine, tid: int) -> None:
         self.machine = machine
-        self.ready: deque[Handle] = deque()
+        self.ready: deque[Handle | TimerHandle] = deque()
         self.number = (tid * _MIX) & _MASK
         self.is_open = False
         self.is_over = False
         self.tasks: list[Task] = []
-        self.generators: list[AsyncGenerator[Any, Any]] = []
+        self.generators: list[Any] = []
         self._named = 0
         self._tasks_limit = 32
         self._generators_limit = 32
@@ -64,8 +70,8 @@ class Loop(Refusals):
 
     def call_soon(
         self,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> Handle:
         """Run a callback after those that are ready already."""
@@ -82,8 +88,8 @@ class Loop(Refusals):
 
     def call_soon_threadsafe(
         self,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> Handle:
         """`call_soon`, refused to all but the body itself."""
@@ -97,8 +103,8 @@ class Loop(Refusals):
     def call_later(
         self,
         delay: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Run a callback when a durable timer fires, `delay` seconds from now."""
@@ -107,8 +113,8 @@ class Loop(Refusals):
     def call_at(
         self,
         when: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Run a callback when a durable timer fires, at the loop time `when`."""
@@ -122,8 +128,9 @@ class Loop(Refusals):
         args: tuple[Any, ...],
         context: contextvars.Context | None,
     ) -> TimerHandle:
-        if delay != delay:
+        if math.isnan(delay):
             raise ValueError("a timer cannot wait for nan seconds; give it a number")
+        refuse_for_timer(callback)
         handle = TimerHandle(
             callback,
             args,
@@ -142,6 +149,34 @@ class Loop(Refusals):
         """Seconds since the run began (floats of seconds since the epoch would lose µs)."""
         machine = self.machine
         return (machine.now - machine.began) / 1e6
+
+    def run(self, limit: int) -> BaseException | None:
+        """Run until nothing is ready; what ends the run at once, or None.
+
+        Args:
+            limit: So many callbacks may run in a row without a new call.
+        """
+        ready = self.ready
+        popleft = ready.popleft
+        left = limit
+        calls = self.machine.calls
+        while ready:
+            handle = popleft()
+            if handle._cancelled:
+                continue
+            left -= 1
+            if left < 0:
+                if calls == self.machine.calls:
+                    return _exhausted(self.machine.name, limit)
+                calls = self.machine.calls
+                left = limit
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+                return error
+            except BaseException as error:  # noqa: BLE001 - the host must survive any body
+                self.machine.background_errors.append(error)
+        return None
 
     # --- futures and tasks ---------------------------------------------------------------------
 
@@ -165,6 +200,7 @@ class Loop(Refusals):
                 "a task cannot be started while the body of a workflow is being closed; "
                 "start it before, and await it"
             )
+        refuse_for_task()
         if not asyncio.iscoroutine(coro):
             coro = _wait_for_it(coro)
         self._named += 1
@@ -242,11 +278,13 @@ class Loop(Refusals):
         self.call_exception_handler(context)
 
 
+def _exhausted(name: str, limit: int) -> UsageError:
+    return UsageError(
+        f"the body of {name} ran {limit:,} callbacks in a row without a call that could change "
+        "anything; a loop around `await asyncio.sleep(0)` never ends in a workflow: wait for a "
+        "step, a time or an asyncio.Event instead"
+    )
+
+
 async def _wait_for_it(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
-
-
-def coroutine_of(task: Task) -> Coroutine[Any, Any, Any] | None:
-    """The coroutine of a task that may still have to be closed."""
-    coro: Any = task.get_coro()
-    return None if coro is None or coro.cr_frame is None else coro

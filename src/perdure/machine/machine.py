@@ -21,12 +21,12 @@ import asyncio
 import contextlib
 import contextvars
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from perdure.core.errors import NotInWorkflow, UsageError
+from perdure.core.errors import NotInWorkflow
 from perdure.core.events import (
     Cancel,
     Cancelled,
@@ -45,6 +45,7 @@ from perdure.core.events import (
 from perdure.machine.closing import close_body
 from perdure.machine.futures import Call, Task, TimerHandle
 from perdure.machine.loop import Loop
+from perdure.machine.pending import Pending, Target
 from perdure.machine.replay import reconcile
 
 if TYPE_CHECKING:
@@ -53,49 +54,6 @@ if TYPE_CHECKING:
 
 MAX_HANDLES = 100_000
 """So many callbacks may run in one activation without a new call before the run fails."""
-
-
-class Target(Protocol):
-    """What a call makes of its outcome."""
-
-    def decode(self, value: str) -> object:
-        """The live value of an outcome's payload."""
-        ...
-
-    def decode_error(self, value: str) -> BaseException:
-        """The live exception of an encoded error."""
-        ...
-
-
-class Pending:
-    """A call without an outcome.
-
-    Attributes:
-        ordinal: Which call.
-        command: What was asked for; after a replay, as the journal has it.
-        target: What makes the live value; None for a timer.
-        future: What the body waits on; None for a timer.
-        handle: The callback of a timer; None for other calls.
-    """
-
-    __slots__ = ("command", "future", "handle", "ordinal", "target")
-
-    def __init__(
-        self,
-        ordinal: int,
-        command: Step | Timer | Child,
-        target: Target | None,
-        future: Call | None,
-        handle: TimerHandle | None = None,
-    ) -> None:
-        self.ordinal = ordinal
-        self.command = command
-        self.target = target
-        self.future = future
-        self.handle = handle
-
-    def __repr__(self) -> str:
-        return f"<Pending {self.command!r}>"
 
 
 class Machine:
@@ -115,6 +73,7 @@ class Machine:
         pending: Calls without an outcome, by ordinal, in the order in which they were made.
         ending: How the body ended, or None.
         replaying: Whether the body is doing again what it has done before.
+        calls: How many calls the body has made; the next ordinal.
         now: The body's clock: when the row being delivered was decided (µs).
         began: `now` of the first row.
         drift: What a replay found to differ without harm (inputs), in sentences.
@@ -122,7 +81,6 @@ class Machine:
     """
 
     __slots__ = (
-        "_asked",
         "_body",
         "_commands",
         "_context",
@@ -131,10 +89,10 @@ class Machine:
         "_fresh",
         "_is_cancelled",
         "_main",
-        "_next",
         "_random",
         "background_errors",
         "began",
+        "calls",
         "drift",
         "ending",
         "loop",
@@ -175,7 +133,7 @@ class Machine:
         self._main: Task | None = None
         self._is_cancelled = False
         self._commands: list[Command] = []
-        self._next = 0
+        self.calls = 0
         self._fresh = 0
         self._random: random.Random | None = None
 
@@ -219,10 +177,12 @@ class Machine:
 
     def _deliver(self, event: Event, at: int) -> list[Command]:
         self.now = max(self.now, at)
-        if self.ending is not None or self.loop.is_over:
+        if self.ending is not None:
             return []
+        if self.loop.is_over:
+            raise RuntimeError(f"the machine of run {self.tid} ({self.name}) is closed; replay it")
         commands = self._commands = []
-        self._fresh = self._next
+        self._fresh = self.calls
         self.loop.is_open = True
         try:
             kind = event.kind
@@ -257,7 +217,7 @@ class Machine:
                 future.set_result(pending.target.decode(value))
                 return
             error = pending.target.decode_error(value)
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - the body sees it as the outcome
             error = problem
         if isinstance(error, StopIteration):
             stopped = RuntimeError(f"the call raised {error!r}, which no coroutine can raise")
@@ -282,7 +242,7 @@ class Machine:
         context = contextvars.Context() if self._context is None else self._context
         try:
             coro = context.run(body)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the host must survive any body
             self._end(Fail(self._encode_error(error)))
             return
         self._main = self.loop.create_task(coro, context=context)
@@ -294,52 +254,19 @@ class Machine:
         self._is_cancelled = True
         self._main.cancel(_reason(event.value))
 
-    # --- running --------------------------------------------------------------------------------
+    # --- ending ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        ready = self.loop.ready
-        popleft = ready.popleft
-        left = self.max_handles
-        called = self._next
-        while ready:
-            handle = popleft()
-            if handle._cancelled:
-                continue
-            left -= 1
-            if left < 0:
-                if called == self._next:
-                    self._exhausted()
-                    return
-                called = self._next
-                left = self.max_handles
-            try:
-                handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-                self._end(Fail(self._encode_error(error)))
-                return
-            except BaseException as error:
-                self.background_errors.append(error)
+        error = self.loop.run(self.max_handles)
         main = self._main
-        if main is not None and main.done():
+        if error is not None:
+            self._end(Fail(self._encode_error(error)))
+        elif main is not None and main.done():
             self._end(self._ending(main))
 
     def _quit(self, main: asyncio.Future[Any]) -> None:
         """The body is done: what others of its tasks would still do is of no interest."""
         self.loop.ready.clear()
-
-    def _exhausted(self) -> None:
-        self._end(
-            Fail(
-                self._encode_error(
-                    UsageError(
-                        f"the body of {self.name} ran {self.max_handles:,} callbacks in a row "
-                        "without waiting for anything that could happen; a loop around "
-                        "`await asyncio.sleep(0)` never ends in a workflow: wait for a step, "
-                        "a time or an event instead"
-                    )
-                )
-            )
-        )
 
     def _ending(self, main: Task) -> Ending:
         if main.cancelled():
@@ -347,14 +274,14 @@ class Machine:
                 return Cancelled()
             try:
                 main.result()
-            except asyncio.CancelledError as error:
-                return Fail(self._encode_error(error))
+            except asyncio.CancelledError as cancelled:
+                return Fail(self._encode_error(cancelled))
         error = main.exception()
         if error is not None:
             return Fail(self._encode_error(error))
         try:
             return Complete(self._encode_result(main.result()))
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - the run fails, not the worker
             return Fail(self._encode_error(problem))
 
     def _end(self, ending: Ending) -> None:
@@ -364,7 +291,7 @@ class Machine:
         commands = [
             command
             for command in self._commands
-            if isinstance(command, Cancel) or command.ordinal not in self.pending  # type: ignore[union-attr]
+            if not isinstance(command, Step | Timer | Child) or command.ordinal not in self.pending
         ]
         commands += [
             Cancel(ordinal)
@@ -394,10 +321,10 @@ class Machine:
         Raises:
             NotInWorkflow: The body is being closed.
         """
-        ordinal = self._next
+        ordinal = self.calls
         if not self.loop.is_open:
             raise self._refuse(name)
-        self._next = ordinal + 1
+        self.calls = ordinal + 1
         command = Step(ordinal, name, msgspec.Raw(input), key)
         future = Call(self.loop, ordinal)
         self.pending[ordinal] = Pending(ordinal, command, target, future)
@@ -408,10 +335,10 @@ class Machine:
         self, name: str, input: str, target: Target, key: str | None = None
     ) -> asyncio.Future[Any]:
         """Ask for a child run; see `call_step`."""
-        ordinal = self._next
+        ordinal = self.calls
         if not self.loop.is_open:
             raise self._refuse(name)
-        self._next = ordinal + 1
+        self.calls = ordinal + 1
         command = Child(ordinal, name, msgspec.Raw(input), key)
         future = Call(self.loop, ordinal)
         self.pending[ordinal] = Pending(ordinal, command, target, future)
@@ -420,12 +347,12 @@ class Machine:
 
     def start_timer(self, delay: int, handle: TimerHandle) -> None:
         """Ask for a timer that is due `delay` µs from now (asked by the loop)."""
-        ordinal = self._next
+        ordinal = self.calls
         if not self.loop.is_open:
             if self.loop.is_over:
                 return
             raise self._refuse("a timer")
-        self._next = ordinal + 1
+        self.calls = ordinal + 1
         handle.ordinal = ordinal
         command = Timer(ordinal, self.now + delay)
         self.pending[ordinal] = Pending(ordinal, command, None, None, handle)
@@ -441,11 +368,16 @@ class Machine:
         commands = self._commands
         for place in range(len(commands) - 1, -1, -1):
             command = commands[place]
-            if not isinstance(command, Cancel) and command.ordinal == ordinal:  # type: ignore[union-attr]
+            if isinstance(command, Step | Timer | Child) and command.ordinal == ordinal:
                 del commands[place]
                 return
 
     def _refuse(self, what: str) -> NotInWorkflow:
+        if self.ending is not None:
+            return NotInWorkflow(
+                f"{what} cannot be called any more: the body of {self.name} has ended; "
+                "await what it started before it ends (asyncio.TaskGroup does)"
+            )
         if self.loop.is_over:
             return NotInWorkflow(
                 f"{what} cannot be called while the body of {self.name} is being closed (a "
@@ -494,7 +426,7 @@ class Machine:
         close_body(loop, self.background_errors)
 
     @contextlib.contextmanager
-    def _running(self) -> Iterator[None]:
+    def _running(self) -> Generator[None]:
         hooks = sys.get_asyncgen_hooks()
         running = asyncio._get_running_loop()
         sys.set_asyncgen_hooks(self.loop.hold_generator, _leave_generator)

@@ -42,6 +42,12 @@ def _hosting(what: str) -> Any:
     )
 
 
+def _signal(what: str) -> Any:
+    return _refusal(
+        what, "is not possible", "signals belong to the process: to end a run, cancel it"
+    )
+
+
 class Refusals(asyncio.AbstractEventLoop):
     """An event loop that refuses, in a sentence each, all that is not deterministic."""
 
@@ -82,9 +88,5 @@ class Refusals(asyncio.AbstractEventLoop):
     subprocess_exec = _process("subprocess_exec() or asyncio.create_subprocess_exec()")
     subprocess_shell = _process("subprocess_shell() or asyncio.create_subprocess_shell()")
 
-    add_signal_handler = _refusal(
-        "add_signal_handler()",
-        "is not possible",
-        "signals belong to the process: to end a run, cancel it",
-    )
-    remove_signal_handler = add_signal_handler
+    add_signal_handler = _signal("add_signal_handler()")
+    remove_signal_handler = _signal("remove_signal_handler()")

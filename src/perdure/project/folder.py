@@ -208,4 +208,4 @@ def _create(project: Project) -> None:
 
 
 def _say(sentence: str) -> None:
-    print(f"perdure: {sentence}", file=sys.stderr)
+    print(f"perdure: {sentence}", file=sys.stderr)  # noqa: T201  # for people, not for a log
