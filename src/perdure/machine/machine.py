@@ -90,6 +90,7 @@ class Machine:
         "_is_cancelled",
         "_main",
         "_random",
+        "_void",
         "background_errors",
         "began",
         "calls",
@@ -135,6 +136,7 @@ class Machine:
         self._commands: list[Command] = []
         self.calls = 0
         self._fresh = 0
+        self._void: set[int] = set()
         self._random: random.Random | None = None
 
     # --- delivering -----------------------------------------------------------------------------
@@ -200,8 +202,9 @@ class Machine:
                 self._run()
         finally:
             self.loop.is_open = False
-        if self.ending is not None:
-            commands = self._commands
+        if self._void:
+            commands = [each for each in commands if _ordinal(each) not in self._void]
+            self._void.clear()
         return commands
 
     def _answer(self, event: Event, *, failed: bool) -> None:
@@ -287,20 +290,13 @@ class Machine:
     def _end(self, ending: Ending) -> None:
         self.ending = ending
         self._close()
-        fresh = self._fresh
-        commands = [
-            command
-            for command in self._commands
-            if not isinstance(command, Step | Timer | Child) or command.ordinal not in self.pending
-        ]
-        commands += [
-            Cancel(ordinal)
-            for ordinal, pending in self.pending.items()
-            if ordinal < fresh and pending.future is not None
-        ]
-        commands.append(ending)
+        for ordinal, pending in self.pending.items():
+            if ordinal >= self._fresh:
+                self._void.add(ordinal)
+            elif pending.future is not None:
+                self._commands.append(Cancel(ordinal))
         self.pending.clear()
-        self._commands = commands
+        self._commands.append(ending)
 
     # --- what the body asks for -----------------------------------------------------------------
 
@@ -364,13 +360,8 @@ class Machine:
             return
         if ordinal < self._fresh:
             self._commands.append(Cancel(ordinal))
-            return
-        commands = self._commands
-        for place in range(len(commands) - 1, -1, -1):
-            command = commands[place]
-            if isinstance(command, Step | Timer | Child) and command.ordinal == ordinal:
-                del commands[place]
-                return
+        else:
+            self._void.add(ordinal)
 
     def _refuse(self, what: str) -> NotInWorkflow:
         if self.ending is not None:
@@ -448,6 +439,10 @@ def current() -> Machine | None:
     """The machine whose body is running just now, or None."""
     loop = asyncio._get_running_loop()
     return loop.machine if type(loop) is Loop else None
+
+
+def _ordinal(command: Command) -> int | None:
+    return command.ordinal if isinstance(command, Step | Timer | Child) else None
 
 
 def _leave_generator(generator: object) -> None:
