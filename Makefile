@@ -45,7 +45,7 @@ types: $(READY)-check $(READY)-test
 
 imports: $(READY)-check
 	@echo "Checking that imports point down only ..."
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 docs: $(READY)-test
 	@echo "Checking the docs: generated pages, links, examples ..."
