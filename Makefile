@@ -112,7 +112,7 @@ $(READY)-base: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(READY)-test: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing Perdure and what its tests need (once, about 60 MB) ..."
+	@echo "Installing Perdure and what its tests need (once, about 30 MB) ..."
 	@$(call install,$(VENV),--editable '.[test]')
 	@touch $@ $(READY)-base
 
