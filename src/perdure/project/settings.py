@@ -53,6 +53,12 @@ class WorkerSettings:
         600 * _SECOND,
         "After how long without any unfinished run the project's background worker ends.",
     )
+    drain: int = _setting(
+        Duration(0),
+        30 * _SECOND,
+        "How long a worker that stops waits for the steps that it runs, before it hands their runs "
+        "back.",
+    )
     concurrency: int = _setting(
         Count(), 1_000, "How many runs a worker has at work at once; runs that wait do not count."
     )
