@@ -102,7 +102,7 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logger, {"perdure": context.fields()})
         self._context = context
 
-    def isEnabledFor(self, level: int) -> bool:
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the standard library's name
         return not self._context.replaying() and super().isEnabledFor(level)
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:

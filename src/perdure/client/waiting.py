@@ -10,7 +10,7 @@ import asyncio
 import os
 import select
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from perdure.client.host import Host
 from perdure.core.run import Run
@@ -36,7 +36,7 @@ class Ear:
         self._host = host
         self._tid = tid
 
-    def __enter__(self) -> Ear:
+    def __enter__(self) -> Self:
         self._listener = self._store.listen()
         self._end, self._bell = os.pipe()
         os.set_blocking(self._bell, False)

@@ -144,7 +144,8 @@ class Steps:
             logger.warning("%s was stopped, but its thread goes on", flight)
 
     async def _run_async(self, flight: Flight, args: Any, kwargs: Any) -> None:
-        value = error = None
+        value: str | None = None
+        error: BaseException | None = None
         try:
             result = await flight.function.fn(*args, **kwargs)
             value = flight.function.contract.encode_output(JSON, result)
@@ -164,7 +165,8 @@ class Steps:
         self._land(flight, value, error)
 
     def _run_in_thread(self, flight: Flight, args: Any, kwargs: Any) -> None:
-        value = error = None
+        value: str | None = None
+        error: BaseException | None = None
         try:
             result = flight.function.fn(*args, **kwargs)
             if inspect.iscoroutine(result):

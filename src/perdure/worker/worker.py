@@ -420,9 +420,8 @@ class Worker:
         if not self._has_looked:
             code = self.fingerprint()
             await self.committer.call(self._store.unpark, what.names, self.namespace, code, now)
-        unknown = await self.committer.call(
-            self._store.unclaimed, what, now, blocked=not self._has_looked
-        )
+        blocked = not self._has_looked or self.repertoire.may_know_more()
+        unknown = await self.committer.call(self._store.unclaimed, what, now, blocked=blocked)
         self._has_looked = True
         for missing in unknown:
             reason = await self.repertoire.learn(missing)
@@ -431,9 +430,12 @@ class Worker:
             elif self.repertoire.imports and not is_served_elsewhere(
                 missing.name, self.worker_id, now, workers
             ):
-                log.error("%s %r is blocked: %s", missing.kind, missing.name, reason)
-                await self.committer.call(self._store.block, missing, self.namespace, reason, now)
-                self._store.poke()
+                count = await self.committer.call(
+                    self._store.block, missing, self.namespace, reason, now
+                )
+                if count:
+                    log.error("%d runs of %s are blocked: %s", count, missing.name, reason)
+                    self._store.poke()
 
     async def _reclaim(self) -> None:
         """Take up runs that the store says are held here and that are not: a lost answer."""
