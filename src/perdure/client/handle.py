@@ -153,7 +153,7 @@ class Run(Generic[R]):
                         ended.set_result(ending)
 
                 engine.when_ended(resident.tid, tell)
-                done, _ = await asyncio.wait([ended], timeout=None if resident.birth else 1.0)
+                done, _ = await asyncio.wait([ended], timeout=1.0)
                 if done:
                     return self._decoded(*ended.result())
         tid = self._stored_tid()

@@ -162,6 +162,9 @@ class Engine:
 
     def begin(self, run: NewRun, definition: Definition, *, is_stored: bool) -> Resident:
         """Take up a run that is born here, held by this worker under attempt 1."""
+        known = self.residents.get(run.tid)
+        if known is not None:
+            return known  # stored, and found by the net before its starter came round
         resident = Resident(run, definition, attempt=1)
         self._begin(resident, None if is_stored else run)
         return resident
