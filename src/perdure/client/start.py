@@ -18,7 +18,6 @@ from perdure.core.ids import DIGITS
 from perdure.core.run import NewRun, Status
 from perdure.engine.tids import make_tid
 from perdure.machine import current
-from perdure.project.discovery import source_of
 from perdure.store import RunFilter
 from perdure.worker.background import ensure_background_worker
 from perdure.worker.identity import Identity, is_proven_dead
@@ -139,7 +138,7 @@ def _start(
     payload = definition.contract.encode_input(JSON, args, kwargs)
     host = host or current_host()
     connection = host.connection if host is not None else connect()
-    source = source_of(definition.fn, connection.root)
+    source = connection.source_of(definition.fn)
     if host is None and not source:
         raise UsageError(
             f"{definition.name}() is declared where no worker can import it (a shell or notebook); "
