@@ -58,17 +58,17 @@ def _write(error: BaseException, seen: set[int], depth: int) -> Written:
         written["message"] = _clean(group.message)
         if depth > 0:
             written["exceptions"] = [_write(one, seen, depth - 1) for one in group.exceptions]
-    else:
-        args = _plain_or_none(list(error.args))
+    elif not _stands_for_another(error):
+        args = _plain_or_none(list(cast("tuple[object, ...]", _own(error, "args"))))
         if args is not None and args != [written["message"]]:
             written["args"] = args
-    state = _state(error)
+    state = {} if _stands_for_another(error) else _state(error)
     if state:
         written["state"] = state
     trace = _traceback(error, written)
     if trace:
         written["traceback"] = trace
-    notes = getattr(error, "__notes__", None)
+    notes = _own(error, "__notes__")
     if isinstance(notes, list):
         written["notes"] = [
             _clean(note) for note in cast("list[object]", notes) if isinstance(note, str)
@@ -89,9 +89,22 @@ def _write_origin(error: BaseException, written: Written, seen: set[int], depth:
 
 
 def _type_name(error: BaseException) -> str:
-    if type(error) is StepError and error.type_name:
-        return error.type_name  # it still stands for the error that could not be rebuilt
+    if _stands_for_another(error):
+        return cast("StepError", error).type_name
     return name_of(type(error))
+
+
+def _stands_for_another(error: BaseException) -> bool:
+    """Whether it is a StepError in the place of an error that could not be rebuilt here."""
+    return type(error) is StepError and bool(error.type_name)
+
+
+def _own(error: BaseException, name: str) -> object:
+    """An attribute, past whatever a class does when it is asked; None where there is none."""
+    try:
+        return object.__getattribute__(error, name)
+    except Exception:  # noqa: BLE001 - a property, or a slot that was never filled
+        return None
 
 
 def _message(error: BaseException) -> str:
@@ -131,21 +144,18 @@ def _attributes(error: BaseException) -> dict[str, object]:
     found: dict[str, object] = {}
     for base, names in _HIDDEN:
         if isinstance(error, base):
-            found |= {n: getattr(error, n) for n in names if getattr(error, n, None) is not None}
+            found |= {name: _own(error, name) for name in names if _own(error, name) is not None}
     for cls in type(error).__mro__:
         slots = vars(cls).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else tuple(slots):
-            try:
-                found[name] = object.__getattribute__(error, name)
-            except Exception:  # noqa: BLE001, S110 - a slot that was never filled
-                pass
-    found |= vars(error)
-    return found
+            if _own(error, name) is not None:
+                found[name] = _own(error, name)
+    return found | cast("dict[str, object]", _own(error, "__dict__"))
 
 
 def _traceback(error: BaseException, written: Written) -> str:
     """The recorded traceback of an error that was raised again, and then where it went here."""
-    earlier = vars(error).get(TRACEBACK)
+    earlier = _own(error, TRACEBACK)
     parts = [earlier] if isinstance(earlier, str) and earlier else []
     if type(error) is StepError and error.traceback and not parts:
         parts = [error.traceback]

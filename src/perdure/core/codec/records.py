@@ -292,13 +292,19 @@ class TypedDictNode(RecordNode):
         return False  # msgspec would drop the keys that are not named
 
     def _find_fields(self) -> tuple[Field, ...]:
+        # `__required_keys__` alone is wrong where annotations are still text when the class is made.
         required = cast("Any", self.cls).__required_keys__
-        return tuple(
-            Field(
-                name=name, key=name, node=_compile(_unqualified(hint)), is_required=name in required
+        fields: list[Field] = []
+        for name, hint in hints_of(self.cls).items():
+            inner, is_required = hint, name in required
+            while typing.get_origin(inner) is not None and typing.get_origin(inner) in _QUALIFIERS:
+                says = _QUALIFIERS[typing.get_origin(inner)]
+                is_required = is_required if says is None else says
+                (inner,) = typing.get_args(inner)
+            fields.append(
+                Field(name=name, key=name, node=_compile(inner), is_required=is_required)
             )
-            for name, hint in hints_of(self.cls).items()
-        )
+        return tuple(fields)
 
     def write(self, value: object) -> object:
         if not isinstance(value, dict):
@@ -484,17 +490,12 @@ def _default(field: dataclasses.Field[Any]) -> object:
     raise ValueError(f"there is no value for its field {field.name!r}")
 
 
-_QUALIFIERS: tuple[object, ...] = tuple(
-    getattr(typing, name)
-    for name in ("Required", "NotRequired", "ReadOnly")
-    if hasattr(typing, name)
-)
-
-
-def _unqualified(hint: Any) -> Any:
-    while typing.get_origin(hint) in _QUALIFIERS:
-        (hint,) = typing.get_args(hint)
-    return hint
+_QUALIFIERS: dict[Any, bool | None] = {
+    typing.Required: True,
+    typing.NotRequired: False,
+    getattr(typing, "ReadOnly", None): None,  # from Python 3.13 on
+}
+"""What a typed dict may say about a key, and whether the key must then be there (None: as before)."""
 
 
 def _compile(annotation: object) -> Node:
