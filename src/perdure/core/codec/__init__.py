@@ -89,7 +89,7 @@ class Codec:
         except Exception as error:  # noqa: BLE001 - code of the user's runs in there
             _refuse(error, value, at, subject, writing=True)
         if self._transforms or (text.startswith(_ENVELOPE) and _is_raw(shape)):
-            return self.seal(text)
+            return self._seal(text)
         return text
 
     def decode(
@@ -114,7 +114,7 @@ class Codec:
             message = f"<it could not be written down: {type(broken).__name__}>"
             name = f"{type(error).__module__}:{type(error).__qualname__}"
             text = msgspec.json.encode({"type": name, "message": message}).decode()
-        return self.seal(text) if self._transforms else text
+        return self.seal(text)
 
     def decode_error(self, text: str) -> BaseException:
         """The exception that `encode_error` was given, to be raised again.
@@ -135,7 +135,11 @@ class Codec:
             _refuse(error, text, "error", "", writing=False)
 
     def seal(self, text: str) -> str:
-        """Put JSON text through the transforms: an envelope that names them."""
+        """Put JSON text through the transforms; without any it stays as it is."""
+        return self._seal(text) if self._transforms else text
+
+    def _seal(self, text: str) -> str:
+        """An envelope that names the transforms, perhaps none."""
         data = text.encode()
         for transform in self._transforms:
             data = transform.encode(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from perdure.core.codec.trouble import Misfit
 
@@ -30,7 +30,7 @@ class Node:
         """Whether msgspec alone writes this value without a loss; asked only of direct nodes."""
         return False
 
-    def fits_all(self, values: Iterable[object]) -> bool:
+    def fits_all(self, values: Collection[object]) -> bool:
         """Whether all of these values fit."""
         return all(map(self.fits, values))
 

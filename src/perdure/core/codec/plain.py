@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag
@@ -38,7 +38,7 @@ class PlainNode(Node):
     def fits(self, value: object) -> bool:
         return type(value) is self.kind and (self._keeps is None or self._keeps(value))
 
-    def fits_all(self, values: Iterable[object]) -> bool:
+    def fits_all(self, values: Collection[object]) -> bool:
         if self._keeps is None:
             return set(map(type, values)) <= {self.kind}
         return all(map(self.fits, values))
@@ -77,12 +77,26 @@ class PlainNode(Node):
             raise self.misfit(plain) from None
 
 
+class IntNode(PlainNode):
+    """int, of any size."""
+
+    def __init__(self) -> None:
+        """Make the node."""
+        super().__init__(int, _is_64_bit)
+
+    def fits_all(self, values: Collection[object]) -> bool:
+        return untyped.are_64_bit(values)
+
+
 class FloatNode(PlainNode):
     """float: an int is one too, as it is for type checkers."""
 
     def __init__(self) -> None:
         """Make the node."""
         super().__init__(float, math.isfinite)
+
+    def fits_all(self, values: Collection[object]) -> bool:
+        return set(map(type, values)) <= {float} and all(map(math.isfinite, cast("Any", values)))
 
     def write(self, value: object) -> object:
         if isinstance(value, int) and not isinstance(value, bool):
@@ -117,7 +131,7 @@ PLAIN: dict[type, Node] = {
     NoneType: PlainNode(NoneType),
     bool: PlainNode(bool),
     str: PlainNode(str),
-    int: PlainNode(int, _is_64_bit),
+    int: IntNode(),
     float: FloatNode(),
     datetime: PlainNode(datetime, _has_plain_offset),
     date: PlainNode(date),

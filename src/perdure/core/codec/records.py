@@ -48,6 +48,7 @@ class RecordNode(Node):
         self.cls = cls
         self.name = cls.__qualname__
         self._fields: tuple[Field, ...] | None = None
+        self._checks: tuple[tuple[str, Callable[[object], bool]], ...] | None = None
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -72,8 +73,11 @@ class RecordNode(Node):
     def fits(self, value: object) -> bool:
         if type(value) is not self.cls:
             return False
-        for field in self.fields:  # noqa: SIM110 - a loop is faster here, and this is the hot path
-            if not field.node.fits(getattr(value, field.name, _GONE)):
+        checks = self._checks
+        if checks is None:
+            checks = self._checks = tuple((field.name, field.node.fits) for field in self.fields)
+        for name, fits in checks:
+            if not fits(getattr(value, name, _GONE)):
                 return False
         return True
 
@@ -301,9 +305,7 @@ class TypedDictNode(RecordNode):
                 says = _QUALIFIERS[typing.get_origin(inner)]
                 is_required = is_required if says is None else says
                 (inner,) = typing.get_args(inner)
-            fields.append(
-                Field(name=name, key=name, node=_compile(inner), is_required=is_required)
-            )
+            fields.append(Field(name=name, key=name, node=_compile(inner), is_required=is_required))
         return tuple(fields)
 
     def write(self, value: object) -> object:

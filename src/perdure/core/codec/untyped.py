@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from base64 import b64decode, b64encode
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -68,11 +68,17 @@ class AnyNode(Node):
         if kind is float:
             return math.isfinite(cast("float", value))
         if kind is list:
-            return all(map(self.fits, cast("list[object]", value)))
+            return self.fits_all(cast("list[object]", value))
         if kind is dict:
             items = cast("dict[object, object]", value)
-            return all(map(is_plain_key, items)) and all(map(self.fits, items.values()))
+            return all(map(is_plain_key, items)) and self.fits_all(items.values())
         return False
+
+    def fits_all(self, values: Collection[object]) -> bool:
+        kinds = set(map(type, values))
+        if kinds <= _SIMPLE or kinds == {int}:
+            return kinds != {int} or are_64_bit(values)
+        return all(map(self.fits, values))
 
     def write(self, value: object) -> object:
         return write(value)
@@ -82,6 +88,14 @@ class AnyNode(Node):
 
 
 ANY = AnyNode()
+_SIMPLE: set[type] = {str, bool, NoneType}
+
+
+def are_64_bit(values: Collection[Any]) -> bool:
+    """Whether all of these are exactly integers, and none is too large."""
+    if not set(map(type, values)) <= {int}:
+        return False
+    return not values or (SMALLEST <= min(values) and max(values) <= LARGEST)
 
 
 def write(value: object) -> Plain:
