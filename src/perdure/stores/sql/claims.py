@@ -58,7 +58,7 @@ def due(session: Session, what: Claim) -> int | None:
     return record[0] if record else None
 
 
-def _wanted(what: Claim) -> tuple[str, list[object]]:
+def _wanted(what: Claim) -> tuple[str, list[str | int]]:
     """The condition that a run is one that this claim can take, once it is due."""
     condition = f"""
         namespace = ? AND queue IN ({marks(len(what.queues))})
