@@ -64,7 +64,12 @@ def _wanted(what: Claim) -> tuple[str, list[str | int]]:
         namespace = ? AND queue IN ({marks(len(what.queues))})
         AND (name, version) IN ({pairs(len(what.names))})
         AND crashes {">=" if what.alone else "<"} ?"""
-    params = [what.namespace, *what.queues, *_flat(what.names), decide.ALONE_AFTER_CRASHES]
+    params: list[str | int] = [
+        what.namespace,
+        *what.queues,
+        *_flat(what.names),
+        decide.ALONE_AFTER_CRASHES,
+    ]
     return condition, params
 
 
