@@ -2,7 +2,7 @@
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,15 @@ from hypothesis.stateful import run_state_machine_as_test
 from perdure.stores import open_store
 from perdure.testing.statemachine import machine
 
-PROGRAMS = settings(
-    max_examples=60,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+
+def programs(count: int) -> settings:
+    """So many programs of up to forty steps."""
+    return settings(
+        max_examples=count,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 @pytest.fixture
@@ -36,5 +39,13 @@ def test_sqlite_and_memory_side_by_side(folder: Path) -> None:
             lambda: open_store("memory:"),
             lambda: open_store(str(folder / f"{next(numbers)}.db"), durability="process"),
         ),
-        settings=PROGRAMS,
+        settings=programs(150),
+    )
+
+
+def test_postgres_and_memory_side_by_side(empty_postgres: Callable[[], str]) -> None:
+    """The same, with every verb in its own words where the dialects differ."""
+    run_state_machine_as_test(
+        machine(lambda: open_store("memory:"), lambda: open_store(empty_postgres())),
+        settings=programs(30),
     )
