@@ -18,7 +18,11 @@ def names(commands: list[Any]) -> list[str]:
     return [
         " ".join(
             str(part)
-            for part in (type(c).__name__.lower(), getattr(c, "ordinal", ""), getattr(c, "name", ""))
+            for part in (
+                type(c).__name__.lower(),
+                getattr(c, "ordinal", ""),
+                getattr(c, "name", ""),
+            )
             if part != ""
         )
         for c in commands
@@ -201,7 +205,7 @@ def test_a_call_withdrawn_in_the_same_activation_was_never_made() -> None:
     """No command tells of it; its ordinal stays used."""
 
     async def body() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10):  # noqa: ASYNC100 - a timer made and withdrawn at once
             pass
         step("never").cancel()
         child("never").cancel()
@@ -282,9 +286,7 @@ def test_the_clock_stands_still_while_the_body_runs_and_never_goes_back() -> Non
     machine.activate(Event(kind=EventKind.STARTED), 5_000_000)
     machine.activate(Event(kind=EventKind.STEP_COMPLETED, ordinal=0, value="1"), 4_000_000)
     machine.activate(Event(kind=EventKind.STEP_COMPLETED, ordinal=1, value="1"), 6_500_000)
-    assert machine.ending == Complete(
-        output="[[5000000, 0.0], [5000000, 0.0], [6500000, 1.5]]"
-    )
+    assert machine.ending == Complete(output="[[5000000, 0.0], [5000000, 0.0], [6500000, 1.5]]")
 
 
 def test_random_and_uuid4_depend_on_the_run_alone() -> None:

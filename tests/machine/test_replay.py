@@ -100,7 +100,7 @@ async def _one_beside() -> object:
 
 
 async def _later_ordinal() -> object:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5):  # noqa: ASYNC100 - a timer made and withdrawn at once
         pass
     return await step("charge", 1)
 
@@ -144,8 +144,7 @@ async def _fails_at_the_end() -> object:
         (
             _fails_at_the_end,
             4,
-            "journal has the end of the body, which returned, "
-            "code now raises ValueError: new code",
+            "journal has the end of the body, which returned, code now raises ValueError: new code",
         ),
     ],
 )
@@ -216,7 +215,9 @@ def test_true_non_determinism_is_named() -> None:
     play = Play(body)
     play.start()
     play.answer(0)
-    with pytest.raises(Unreplayable, match=r"journal has step 1 left\(\), code now calls right\(\)"):
+    with pytest.raises(
+        Unreplayable, match=r"journal has step 1 left\(\), code now calls right\(\)"
+    ):
         replayed(body, play)
 
 
