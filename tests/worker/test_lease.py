@@ -249,8 +249,8 @@ class Book:
 
 lease = Lease(worker=5, ttl={TTL}, open_store=Book, lost=print, name="w", wedge_limit={TTL} * 0.8)
 lease.start()
+last = now = time.monotonic()
 print(f"valid {{lease.valid()}}\\n", end="", flush=True)
-now, last = time.monotonic(), time.monotonic()
 while now - last < {TTL}:
     now, last = time.monotonic(), now
 print(f"valid {{lease.valid()}}\\n", end="", flush=True)
