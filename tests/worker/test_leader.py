@@ -161,7 +161,7 @@ def test_a_wrong_descriptor_is_not_adopted(tmp_path) -> None:
     """What the environment claims is checked: the descriptor must carry this very lock."""
     with (tmp_path / "other").open("w") as file:
         for claim in (str(file.fileno()), "987654", "-1", "x", ""):
-            code = "import os; os.environ[%r] = %r\n" % (VARIABLE, claim) + HOLD
+            code = f"import os; os.environ[{VARIABLE!r}] = {claim!r}\n{HOLD}"
             done = subprocess.run(
                 [sys.executable, "-c", code, tmp_path / "lock"],
                 pass_fds=(file.fileno(),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -100,6 +101,15 @@ def test_a_loop_whose_thread_is_gone_is_reported(caplog) -> None:
     dog.start()
     wait_for_text(caplog, "its thread is gone")
     dog.stop()
+
+
+def test_c_code_that_keeps_the_interpreter_is_named(watch, caplog) -> None:
+    """The watchdog could not look while it ran; afterwards it says who ran and for how long."""
+    pulse = watch(lambda: "step crunch() of run 17")
+    ctypes.PyDLL(None).usleep(int(5 * PERIOD * 1_000_000))  # PyDLL does not let others run
+    wait_for_text(caplog, "the whole process stood still for 0.5 s")
+    assert "step crunch() of run 17" in caplog.text
+    pulse.beat()
 
 
 STOPPED = f"""
