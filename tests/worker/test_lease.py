@@ -26,9 +26,11 @@ class Book:
         self.answer: Callable[[], bool] = lambda: True
         self.threads: set[str] = set()
         self.open = 0
+        self.times_opened = 0
 
     def opened(self) -> Book:
         self.open += 1
+        self.times_opened += 1
         return self
 
     def now(self) -> int:
@@ -191,6 +193,7 @@ def test_a_surprise_does_not_end_the_thread(book, caplog) -> None:
     assert lease.valid()
     lease.stop()
     assert "ZeroDivisionError" in caplog.text
+    assert book.times_opened == 2
 
 
 def test_a_store_that_cannot_be_opened_is_tried_again(book) -> None:

@@ -109,6 +109,8 @@ def test_c_code_that_keeps_the_interpreter_is_named(watch, caplog) -> None:
     ctypes.PyDLL(None).usleep(int(5 * PERIOD * 1_000_000))  # PyDLL does not let others run
     wait_for_text(caplog, "the whole process stood still for 0.5 s")
     assert "step crunch() of run 17" in caplog.text
+    wait_for_text(caplog, "the loop is blocked for over 0.1 s by step crunch()")
+    assert caplog.text.count("stood still") == 1, "a loop still silent is reported as any other"
     pulse.beat()
 
 
