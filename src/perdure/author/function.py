@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar,
 from perdure.author.context import Context, current_context, outside
 from perdure.author.registry import register
 from perdure.core import duration
-from perdure.core.codec import JSON, decode_error
+from perdure.core.codec import JSON
 from perdure.core.contract import Contract
 from perdure.core.errors import DeclarationError, NotInWorkflow
 from perdure.core.retry import Retry
@@ -132,7 +132,7 @@ class Function(Generic[P, R]):
         return self.contract.decode_output(JSON, value)
 
     def decode_error(self, value: str) -> BaseException:
-        return decode_error(value)
+        return JSON.decode_error(value)
 
     # What a worker needs to run an attempt.
 

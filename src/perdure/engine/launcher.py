@@ -16,7 +16,7 @@ import msgspec
 
 from perdure.author.context import Progress
 from perdure.author.function import Function
-from perdure.core.codec import encode_error
+from perdure.core.codec import JSON
 from perdure.core.errors import StepInterrupted
 from perdure.core.events import Event, EventKind, Step
 from perdure.core.retry import decide_retry
@@ -122,7 +122,7 @@ class Launcher:
             Event(
                 kind=EventKind.STEP_FAILED,
                 ordinal=ordinal,
-                value=encode_error(error),
+                value=JSON.encode_error(error),
                 step_attempt=resident.started.get(ordinal),
             ),
         )
@@ -159,7 +159,7 @@ class Launcher:
         return Event(
             kind=EventKind.STEP_FAILED if due is None else EventKind.STEP_RETRYING,
             ordinal=flight.ordinal,
-            value=encode_error(error),
+            value=JSON.encode_error(error),
             step_attempt=flight.attempt,
             due=due,
         )

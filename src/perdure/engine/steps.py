@@ -139,7 +139,7 @@ class Steps:
         """Start an attempt."""
         function = flight.function
         try:
-            args, kwargs = function.contract.decode_input(JSON, bytes(flight.command.input))
+            args, kwargs = function.contract.decode_input(JSON, bytes(flight.command.input).decode())
         except Exception as error:  # noqa: BLE001 - becomes the outcome of the step
             self._loop.call_soon(self._land, flight, None, error)
             return

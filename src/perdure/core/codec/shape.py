@@ -19,7 +19,6 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-
 from enum import Enum
 from functools import lru_cache
 from pathlib import PurePath

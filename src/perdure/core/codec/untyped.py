@@ -95,7 +95,7 @@ def are_64_bit(values: Collection[Any]) -> bool:
     """Whether all of these are exactly integers, and none is too large."""
     if not set(map(type, values)) <= {int}:
         return False
-    return not values or (SMALLEST <= min(values) and max(values) <= LARGEST)
+    return not values or (min(values) >= SMALLEST and max(values) <= LARGEST)
 
 
 def write(value: object) -> Plain:
