@@ -63,7 +63,7 @@ class Function(Generic[P, R]):
         self.contract = _contract_of(fn)
         self.step_key: str | None = None
         self._set(retries=retries, timeout=timeout, on_crash=on_crash)
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn)  # type: ignore[arg-type]  # any object will do
 
     def _set(self, *, retries: RetrySpec, timeout: Duration | None, on_crash: OnCrash) -> None:
         self.retry = Retry.of(retries)
@@ -173,12 +173,15 @@ class PlainFunction(Function[P, R]):
         return cast(R, self._plain_call(args, kwargs))
 
 
+# An async def is also a callable that returns something; the first overload that fits counts.
 @overload
-def function(
+def function(  # type: ignore[overload-overlap]
     fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
 ) -> AsyncFunction[P, R]: ...
 @overload
-def function(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+def function(  # type: ignore[overload-overlap]
+    fn: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncFunction[P, R]: ...
 @overload
 def function(fn: Callable[Concatenate[Context, P], R], /) -> PlainFunction[P, R]: ...
 @overload
@@ -243,11 +246,13 @@ class FunctionDecorator:
     """The type of ``function(…)`` with options (for type checkers; never instantiated)."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
     ) -> AsyncFunction[P, R]: ...
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncFunction[P, R]: ...
     @overload
     def __call__(self, fn: Callable[Concatenate[Context, P], R], /) -> PlainFunction[P, R]: ...
     @overload
