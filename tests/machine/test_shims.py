@@ -31,7 +31,7 @@ def run(code: str) -> str:
 
 
 def test_the_wrappers_look_like_what_they_wrap() -> None:
-    """Names, signatures and being a coroutine function are as before: mocks and tools rely on it."""
+    """Names, signatures and kinds are as before: mocks and tools rely on it."""
     assert inspect.iscoroutinefunction(asyncio.wait_for)
     assert list(inspect.signature(asyncio.wait_for).parameters) == ["fut", "timeout"]
     assert inspect.iscoroutinefunction(asyncio.Semaphore.acquire)
