@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from alike import alike
+from tests.core.alike import alike
 from hypothesis import given
 from hypothesis import strategies as st
-from shop import (
+from tests.core.shop import (
     Account,
     Admin,
     Aliased,
@@ -210,8 +210,8 @@ def test_comes_back_as_it_was(annotation: Any, value: Any, how: str) -> None:
         (Any, 2**63, '{"$int":"9223372036854775808"}'),
         (Any, NOON, '{"$datetime":"2024-05-01T12:00:00.123456"}'),
         (Any, b"\x00\xff", '{"$bytes":"AP8="}'),
-        (Any, Color.RED, '{"$enum":"shop:Color","value":"red"}'),
-        (Any, Order(1, 2.5), '{"$object":"shop:Order","value":{"id":1,"amount":2.5,"note":null}}'),
+        (Any, Color.RED, '{"$enum":"tests.core.shop:Color","value":"red"}'),
+        (Any, Order(1, 2.5), '{"$object":"tests.core.shop:Order","value":{"id":1,"amount":2.5,"note":null}}'),
         (Order, Order(1, 2.5), '{"id":1,"amount":2.5,"note":null}'),
         (tuple[int, str], (1, "a"), '[1,"a"]'),
         (set[int], {10, 9}, "[10,9]"),
@@ -414,10 +414,10 @@ class Whole(int):
         (contains_itself(), "contains itself"),
         ("\ud800", "lone surrogate"),
         ({"a": ["\udcff"]}, "lone surrogate"),
-        (Order(1, 2.0, Plain()), "result.note: a value of type test_codec.Plain"),  # type: ignore[arg-type]
+        (Order(1, 2.0, Plain()), "result.note: a value of type tests.core.test_codec.Plain"),  # type: ignore[arg-type]
         (Secretive(password="x"), "'password'"),  # type: ignore[arg-type]
         (collections.defaultdict(lambda: 1), "use dict(value)"),
-        ({1: Plain()}, "result[1]: a value of type test_codec.Plain"),
+        ({1: Plain()}, "result[1]: a value of type tests.core.test_codec.Plain"),
         ((1, {Whole(2)}), "result[1]{...}"),
     ],
 )  # fmt: skip
@@ -474,13 +474,13 @@ def test_without_an_annotation_nothing_is_validated() -> None:
         ('{"$bytes":"?"}', "damaged"),
         ('{"$datetime":5}', "should be text"),
         ('{"$uuid":"x"}', "damaged"),
-        ('{"$enum":"shop:Gone","value":1}', "the class shop:Gone is not loaded here"),
-        ('{"$enum":"shop:Order","value":1}', "is not an Enum"),
-        ('{"$enum":"shop:Color","value":"blue"}', "damaged"),
+        ('{"$enum":"tests.core.shop:Gone","value":1}', "the class tests.core.shop:Gone is not loaded here"),
+        ('{"$enum":"tests.core.shop:Order","value":1}', "is not an Enum"),
+        ('{"$enum":"tests.core.shop:Color","value":"blue"}', "damaged"),
         ('{"$object":"antigravity:Anti","value":{}}', "the class antigravity:Anti is not loaded"),
         ('{"$object":"os:system","value":"ls"}', "not loaded"),
         ('{"$object":"threading:Thread","value":{}}', "not a dataclass"),
-        ('{"$object":"shop:Order","value":{}}', ".id"),
+        ('{"$object":"tests.core.shop:Order","value":{}}', ".id"),
         ('[0,{"a":{"$tuple":5}}]', '[1]["a"]'),
     ],
 )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shop import Account, Color, Movie, Order, Percent, Point, Size, Tree, User
+from tests.core.shop import Account, Color, Movie, Order, Percent, Point, Size, Tree, User
 
 from perdure.core.codec import JSON, Codec
 from perdure.core.contract import Contract

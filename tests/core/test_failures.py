@@ -15,7 +15,7 @@ import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shop import Color, Order
+from tests.core.shop import Color, Order
 
 from perdure.core.codec import JSON
 from perdure.core.decide import CANCELLED_BEFORE_IT_BEGAN
@@ -315,7 +315,7 @@ def test_type_and_message_are_enough() -> None:
     assert str(again) == "cancelled while nothing of it ran"
     assert JSON.decode_error('{"type":"builtins:KeyError","message":"x"}').args == ("x",)
     assert isinstance(JSON.decode_error('{"type":"os:system","message":"ls"}'), StepError)
-    assert isinstance(JSON.decode_error('{"type":"shop:Order","message":"ls"}'), StepError)
+    assert isinstance(JSON.decode_error('{"type":"tests.core.shop:Order","message":"ls"}'), StepError)
 
 
 @pytest.mark.parametrize("text", ["", "5", "{}", '{"message":"x"}', "[]"])
