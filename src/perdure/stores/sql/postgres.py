@@ -100,7 +100,11 @@ class PostgresDatabase:
         self._last = 0
         self._read_only: str | None = None
         with self._lock:
-            self._prepare(self._ready())
+            try:
+                self._prepare(self._ready())
+            except BaseException:
+                self._disconnect()
+                raise
         forks.watch(self)
 
     def close(self) -> None:
