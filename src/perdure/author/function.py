@@ -229,9 +229,7 @@ def function(
             raise DeclarationError(f"@function needs a def or async def, not {target!r}")
         contract = _contract_of(target)
         form: type[Function[Any, Any]] = AsyncFunction if contract.is_async else PlainFunction
-        declared = form(
-            target, name=name, retries=retries, timeout=timeout, on_crash=on_crash
-        )
+        declared = form(target, name=name, retries=retries, timeout=timeout, on_crash=on_crash)
         register(declared)
         return declared
 
