@@ -98,7 +98,7 @@ class TupleNode(Node):
 class SetNode(Node):
     """set[T], frozenset[T] or an abstract set, written as a list in the order of the written text."""
 
-    def __init__(self, item: Node, kind: type, made: type[set[Any]] | type[frozenset[Any]]) -> None:
+    def __init__(self, item: Node, kind: type, made: type[set[Any] | frozenset[Any]]) -> None:
         """Make the node; `kind`: what the value must be; `made`: what a list without a tag gives."""
         self.item = item
         self.kind = kind

@@ -20,6 +20,7 @@ Writing never raises, whatever an exception does in its `__str__`.
 from __future__ import annotations
 
 import traceback
+from types import FunctionType
 from typing import Any, cast
 
 from perdure.core.codec import untyped
@@ -60,7 +61,7 @@ def _write(error: BaseException, seen: set[int], depth: int) -> Written:
             written["exceptions"] = [_write(one, seen, depth - 1) for one in group.exceptions]
     elif not _stands_for_another(error):
         args = _plain_or_none(list(cast("tuple[object, ...]", _own(error, "args"))))
-        if args is not None and args != [written["message"]]:
+        if args is not None and not _is_said_by_message(error, args, written):
             written["args"] = args
     state = {} if _stands_for_another(error) else _state(error)
     if state:
@@ -75,6 +76,13 @@ def _write(error: BaseException, seen: set[int], depth: int) -> Written:
         ]
     _write_origin(error, written, seen, depth)
     return written
+
+
+def _is_said_by_message(error: BaseException, args: object, written: Written) -> bool:
+    """Whether the message alone makes the error again, without any code of its class."""
+    return args == [written["message"]] and not isinstance(
+        cast("Any", type(error)).__init__, FunctionType
+    )
 
 
 def _write_origin(error: BaseException, written: Written, seen: set[int], depth: int) -> None:

@@ -173,7 +173,7 @@ class EnumNode(Node):
         """Make the node."""
         self.kind = kind
         self.name = kind.__qualname__
-        self._plain_types = {type(member.value) for member in kind}
+        self._plain_types: set[type] = {type(member.value) for member in kind}
 
     def is_direct(self, seen: set[int]) -> bool:
         return not issubclass(self.kind, Flag) and self._plain_types in ({str}, {int})
@@ -193,7 +193,8 @@ class EnumNode(Node):
             if same is value or same == value:
                 return inner
         # Not by its class, which this annotation names already.
-        return {"$name": value.name} if value.name is not None else {"$value": inner}
+        name = cast("str | None", value.name)  # None for a combination of flags without one
+        return {"$value": inner} if name is None else {"$name": name}
 
     def read(self, plain: object) -> object:
         try:
@@ -209,7 +210,7 @@ class EnumNode(Node):
             return self.kind(plain)
         except (ValueError, KeyError):
             names = ", ".join(shown(member.value) for member in list(self.kind)[:10])
-            raise Misfit(plain, f"{self.name} (one of {names})") from None
+            raise Misfit(cast("object", plain), f"{self.name} (one of {names})") from None
 
 
 class LiteralNode(Node):
