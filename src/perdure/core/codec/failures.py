@@ -54,13 +54,13 @@ def write_error(error: BaseException) -> Written:
 
 def _write(error: BaseException, seen: set[int], depth: int) -> Written:
     written: Written = {"type": _type_name(error), "message": _message(error)}
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
+    group = _as_group(error)
+    if group is not None:
         written["message"] = _clean(group.message)
         if depth > 0:
             written["exceptions"] = [_write(one, seen, depth - 1) for one in group.exceptions]
     elif not _stands_for_another(error):
-        args = _plain_or_none(list(cast("tuple[object, ...]", _own(error, "args"))))
+        args = _plain_or_none(list(cast("tuple[object, ...]", _own(error, "args") or ())))
         if args is not None and not _is_said_by_message(error, args, written):
             written["args"] = args
     state = {} if _stands_for_another(error) else _state(error)
@@ -76,6 +76,12 @@ def _write(error: BaseException, seen: set[int], depth: int) -> Written:
         ]
     _write_origin(error, written, seen, depth)
     return written
+
+
+def _as_group(error: BaseException) -> BaseExceptionGroup[BaseException] | None:
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    return cast("BaseExceptionGroup[BaseException]", error)
 
 
 def _is_said_by_message(error: BaseException, args: object, written: Written) -> bool:
@@ -211,7 +217,9 @@ def _rebuilt(written: Written) -> BaseException | None:
             error = _by_constructor(cls, _text(written, "message"))
             if error is not None:
                 return error
-        args = untyped.read(written["args"]) if "args" in written else [_text(written, "message")]
+        args: list[object] = [_text(written, "message")]
+        if "args" in written:
+            args = untyped.read(written["args"])
         error = _by_base(cls, args)
         _set_state(error, written.get("state", {}))
         str(error)

@@ -107,9 +107,9 @@ def write(value: object) -> Plain:
 def read(plain: Plain, known: Iterable[type] = ()) -> Any:
     """The value that `write` was given; `known`: classes that need not be looked up by name."""
     if type(plain) is dict:
-        return _read_dict(plain, known)
+        return _read_dict(cast("dict[str, Plain]", plain), known)
     if type(plain) is list:
-        return [_read_item(item, index, known) for index, item in enumerate(plain)]
+        return _items(plain, known)
     return plain
 
 
