@@ -21,6 +21,7 @@ from perdure.core.errors import UsageError
 from perdure.core.run import NewRun
 from perdure.engine.resident import Definition, Resident
 from perdure.project.folder import Project
+from perdure.store import Store
 from perdure.worker.worker import Outcome, Worker
 
 log = logging.getLogger("perdure.client")
@@ -131,6 +132,9 @@ class Host:
             raise UsageError("this host is open already; make another one with perdure.open()")
 
     def _disconnect(self) -> None:
+        store, self._own_store = self._own_store, None
+        if store is not None:
+            store.close()
         if self._owns_connection:
             self.connection.close()
 
@@ -158,7 +162,8 @@ class Host:
         store = self.connection.store
         opener = self.connection.opener()
         if not self.connection.is_memory:
-            store = opener()  # the worker's own, so that its pokes wake this process's clients
+            # The worker's own, so that its pokes wake this process's clients.
+            store = self._own_store = opener()
         return Worker(
             store,
             opener,

@@ -291,7 +291,7 @@ class Engine:
     # --- after the commit ---------------------------------------------------------------------------
 
     def _settle(self, batch: Batch, verdicts: list[Verdict]) -> None:
-        concerns_others = False
+        concerns_others = has_asked_children = False
         to_look_at: set[int] = set()
         for (resident, turn), verdict in zip(batch, verdicts, strict=True):
             resident.is_committing = False
@@ -304,7 +304,7 @@ class Engine:
                 continue
             self._note_written(resident, turn)
             if turn.cancel_children:
-                concerns_others = True
+                concerns_others = has_asked_children = True
             for child in turn.children:
                 concerns_others = self._born(child) or concerns_others
             if turn.then is None or verdict is Verdict.MAIL:
@@ -316,7 +316,11 @@ class Engine:
             self._let_go(resident, turn.then)
             if resident.parent is not None:
                 self._tell_parent(resident.parent, turn.then, to_look_at)
-        if to_look_at:
+        if has_asked_children:
+            # They may be held here, or wait in the store to be claimed here.
+            self._run_errand(self.look_for_mail())
+            self._host.claimable(None)
+        elif to_look_at:
             self._run_errand(self.look_for_mail(to_look_at))
         if concerns_others:
             self._store.poke()
