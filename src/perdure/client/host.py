@@ -43,7 +43,7 @@ class Host:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: Worker | None = None
         self._grace: float | None = None
-        self._pid = os.getpid()
+        self.pid = os.getpid()
 
     @property
     def worker(self) -> Worker:
@@ -237,7 +237,7 @@ _hosts: list[Host] = []
 def current_host() -> Host | None:
     """The host that was opened last in this process and is still open, or None."""
     for host in reversed(_hosts):
-        if host._pid == os.getpid():
+        if host.pid == os.getpid():
             return host
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import platform
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from perdure.author.function import AsyncFunction, Function, PlainFunction
 from perdure.author.workflow import Workflow
@@ -16,6 +16,7 @@ from perdure.core.codec import JSON
 from perdure.core.errors import NotInWorkflow, RunNotFound, TidTaken, UsageError
 from perdure.core.ids import DIGITS
 from perdure.core.run import NewRun, Status
+from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
 from perdure.machine import current
 from perdure.store import RunFilter
@@ -172,7 +173,7 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
     return Run(connection, submitted.tid, name=new.name)
 
 
-def _checked(what: Any, key: str | None) -> tuple[Any, str | None]:
+def _checked(what: object, key: str | None) -> tuple[Definition, str | None]:
     if not isinstance(what, Workflow | Function):
         raise UsageError(
             f"{what!r} is neither a @workflow nor a @function; only those can be started"
@@ -192,7 +193,7 @@ def _checked(what: Any, key: str | None) -> tuple[Any, str | None]:
         )
     if key is not None and (not isinstance(key, str) or not key or len(key) > 500):
         raise UsageError(f"key={key!r} is no idempotency key: use a text of 1 to 500 characters")
-    return what, key
+    return cast("Definition", what), key
 
 
 def _submit(connection: Connection, new: NewRun) -> Any:
