@@ -42,6 +42,7 @@ class Host:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: Worker | None = None
+        self._own_store: Store | None = None
         self._grace: float | None = None
         self.pid = os.getpid()
 
