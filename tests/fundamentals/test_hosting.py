@@ -187,7 +187,7 @@ def test_a_run_of_another_process_goes_on_in_this_one(project):
     code = "import perdure, app\nwith perdure.open():\n  print(perdure.start(app.ask, 0.3).tid)"
     tid = python(project, code).strip()
     assert get_run(tid).status() in (Status.WAITING, Status.QUEUED)
-    code = f"import perdure, app, os\nwith perdure.open():\n"
+    code = "import perdure, app, os\nwith perdure.open():\n"
     code += f"  r = perdure.get_run('{tid}').result(20)\n  print(r[1] == os.getpid() != r[0])"
     assert python(project, code).strip() == "True"
 
