@@ -20,8 +20,9 @@ import msgspec
 
 from perdure.core.codec import untyped
 from perdure.core.codec.containers import first_line, from_tag
+from perdure.core.codec.names import names_around
 from perdure.core.codec.node import Node
-from perdure.core.codec.trouble import Misfit, Missing, Trouble, Unwritable, shown
+from perdure.core.codec.trouble import Misfit, Missing, Trouble, Unwritable, type_of
 from perdure.core.errors import DeclarationError
 
 _GONE: Any = object()
@@ -152,7 +153,7 @@ class DataclassNode(RecordNode):
         self._own = dataclasses.fields(cls)
         taken = [field.name for field in self._own if field.init]
         try:
-            parameters = list(inspect.signature(cls.__init__).parameters)[1:]
+            parameters = list(inspect.signature(cls.__init__).parameters)[1:]  # type: ignore[misc]
         except (TypeError, ValueError):
             parameters = []
         # A constructor that takes anything else (an InitVar, one written by hand) cannot be called
@@ -186,9 +187,9 @@ class DataclassNode(RecordNode):
             given = {
                 f.name: values.pop(f.name) for f in self.fields if f.is_given and f.name in values
             }
-            made = self.cls(**given)
+            made = cast("object", self.cls(**given))
         else:
-            made = object.__new__(self.cls)
+            made = cast("object", object.__new__(self.cls))
             for field in self._own:
                 if field.name not in values:
                     values[field.name] = _default(field)
@@ -271,7 +272,9 @@ class NamedTupleNode(RecordNode):
         return [written.get(field.key) for field in self.fields]
 
     def read(self, plain: object) -> object:
-        return self.read_loose(plain, {}) if isinstance(plain, list) else super().read(plain)
+        if isinstance(plain, list):
+            return self.read_loose(cast("list[object]", plain), {})
+        return super().read(plain)
 
     def read_loose(self, plain: object, loose: Mapping[str, object]) -> object:
         """The named tuple that `write_loose` wrote."""
@@ -394,7 +397,7 @@ class ModelNode(RecordNode):
         for name, item in vars(value).items():
             if not _is_same(vars(again).get(name), item):
                 return (
-                    f"a {self.name} whose field {name!r} ({shown(type(item))}) does not survive "
+                    f"a {self.name} whose field {name!r} ({type_of(item)}) does not survive "
                     "the JSON form of its own model; give the field a serializer that keeps it"
                 )
         return f"a {self.name} with private attributes, which its own JSON form does not keep"
@@ -426,28 +429,32 @@ def _to_json(plain: object) -> str:
 
 
 def _model_misfit(name: str, error: Any) -> Misfit:
-    details = error.errors(include_url=False) if hasattr(error, "errors") else []
-    if not details:
+    if not hasattr(error, "errors"):
         return Misfit(None, f"{name}: {first_line(error)}")
-    first = details[0]
-    misfit = Misfit(first.get("input"), f"{name}: {first.get('msg')}")
-    for part in reversed(first.get("loc", ())):
+    first: dict[str, Any] = error.errors(include_url=False)[0]
+    misfit = Misfit(first["input"], f"{name}: {first['msg']}")
+    for part in reversed(first["loc"]):
         misfit.parts.append(f"[{part}]" if isinstance(part, int) else f".{part}")
     return misfit
 
 
-@lru_cache(maxsize=4096)
 def record_node(cls: type) -> RecordNode | None:
     """The node of a class with named fields; None for any other class."""
+    return _record_node(cast("Any", cls))
+
+
+@lru_cache(maxsize=4096)
+def _record_node(cls: Any) -> RecordNode | None:
     if is_model(cls):
         return ModelNode(cls)
-    if dataclasses.is_dataclass(cls):
+    if hasattr(cls, "__dataclass_fields__"):
         return DataclassNode(cls)
-    if issubclass(cls, msgspec.Struct):
+    bases = cls.__mro__
+    if msgspec.Struct in bases:
         return StructNode(cls)
-    if issubclass(cls, tuple) and hasattr(cls, "_fields") and hasattr(cls, "_make"):
+    if tuple in bases and hasattr(cls, "_fields") and hasattr(cls, "_make"):
         return NamedTupleNode(cls)
-    if issubclass(cls, dict) and hasattr(cls, "__required_keys__"):
+    if dict in bases and hasattr(cls, "__required_keys__"):
         return TypedDictNode(cls)
     return None
 
@@ -464,12 +471,12 @@ def hints_of(cls: type) -> dict[str, Any]:
         DeclarationError: One of them names something that is not there.
     """
     module = sys.modules.get(cls.__module__)
-    known = {**vars(cls), cls.__name__: cls}
+    known = {**names_around(cls.__qualname__), **vars(cls), cls.__name__: cls}
     try:
         return typing.get_type_hints(
             cls, vars(module) if module else None, known, include_extras=True
         )
-    except (NameError, AttributeError, TypeError, SyntaxError) as error:
+    except Exception as error:  # noqa: BLE001 - an annotation is any expression
         raise DeclarationError(
             f"the annotations of {cls.__qualname__} cannot be understood: {error}; "
             "define what they name at the top level of the module"

@@ -168,7 +168,7 @@ def node_of(annotation: Any) -> Node:
     if isinstance(annotation, typing.TypeVar):
         return _node_of_variable(annotation)
     if hasattr(annotation, "__value__"):  # type X = …, from Python 3.12 on
-        return node_of(annotation.__value__)
+        return node_of(cast("Any", annotation).__value__)
     if isinstance(annotation, type):
         return _node_of_class(cast("type[Any]", annotation))
     if annotation in _BARE:
@@ -177,7 +177,7 @@ def node_of(annotation: Any) -> Node:
 
 
 _BARE_TUPLE: object = typing.Tuple  # noqa: UP006 - the old spelling, without arguments
-_BARE: tuple[object, ...] = (typing.Union, typing.Callable, typing.LiteralString)
+_BARE: tuple[object, ...] = (typing.Union, typing.LiteralString)
 
 
 def _node_of_variable(variable: typing.TypeVar) -> Node:
