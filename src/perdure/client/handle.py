@@ -146,16 +146,16 @@ class Run(Generic[R]):
             # Born on this loop: the engine tells how it ended, without a look at the store.
             engine = host.worker.engine
             if engine.residents.get(resident.tid) is resident:
-                ended: asyncio.Future[Ending] = host.loop.create_future()
+                ended: asyncio.Future[Ending | None] = host.loop.create_future()
 
-                def tell(ending: Ending) -> None:
+                def tell(ending: Ending | None) -> None:
                     if not ended.done():
                         ended.set_result(ending)
 
                 engine.when_ended(resident.tid, tell)
-                done, _ = await asyncio.wait([ended], timeout=None if resident.birth else 1.0)
-                if done:
-                    return self._decoded(*ended.result())
+                ending = await ended
+                if ending is not None:
+                    return self._decoded(*ending)
         tid = self._stored_tid()
         record = await wait_until_final_async(self._connection.store, host, tid)
         if record is None:

@@ -17,7 +17,6 @@ from perdure.core.errors import NotInWorkflow, TidTaken, UsageError
 from perdure.core.run import NewRun, Status
 from perdure.engine.tids import make_tid
 from perdure.machine import current
-from perdure.project.discovery import source_of
 from perdure.store import RunFilter
 from perdure.stores.lookup import find_tid
 from perdure.worker.background import ensure_background_worker
@@ -129,7 +128,7 @@ def _start(
     payload = definition.contract.encode_input(JSON, args, kwargs)
     host = host or current_host()
     connection = host.connection if host is not None else connect()
-    source = source_of(definition.fn, connection.root)
+    source = connection.source_of(definition.fn)
     if host is None and not source:
         raise UsageError(
             f"{definition.name}() is declared where no worker can import it (a shell or notebook); "
