@@ -75,7 +75,7 @@ _HOMES = {
     "StepTimeout": "perdure.core.errors",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are texts
 
 
 def __getattr__(name: str) -> Any:

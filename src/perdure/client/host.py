@@ -21,6 +21,7 @@ from perdure.core.errors import UsageError
 from perdure.core.run import NewRun
 from perdure.engine.resident import Definition, Resident
 from perdure.project.folder import Project
+from perdure.store import Store
 from perdure.worker.worker import Outcome, Worker
 
 log = logging.getLogger("perdure.client")
@@ -42,7 +43,7 @@ class Host:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: Worker | None = None
         self._grace: float | None = None
-        self._pid = os.getpid()
+        self.pid = os.getpid()
 
     @property
     def worker(self) -> Worker:
@@ -131,6 +132,9 @@ class Host:
             raise UsageError("this host is open already; make another one with perdure.open()")
 
     def _disconnect(self) -> None:
+        store, self._own_store = self._own_store, None
+        if store is not None:
+            store.close()
         if self._owns_connection:
             self.connection.close()
 
@@ -158,7 +162,8 @@ class Host:
         store = self.connection.store
         opener = self.connection.opener()
         if not self.connection.is_memory:
-            store = opener()  # the worker's own, so that its pokes wake this process's clients
+            # The worker's own, so that its pokes wake this process's clients.
+            store = self._own_store = opener()
         return Worker(
             store,
             opener,
@@ -251,7 +256,7 @@ def hosting(connection: Connection, worker: Worker) -> Iterator[Host]:
 def current_host() -> Host | None:
     """The host that was opened last in this process and is still open, or None."""
     for host in reversed(_hosts):
-        if host._pid == os.getpid():
+        if host.pid == os.getpid():
             return host
     return None
 

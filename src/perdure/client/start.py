@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import platform
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from perdure.author.function import AsyncFunction, Function, PlainFunction
 from perdure.author.workflow import Workflow
 from perdure.client.connection import Connection, connect
 from perdure.client.handle import Run
-from perdure.client.host import Host, current_host, open
+from perdure.client.host import current_host, open
 from perdure.core.codec import JSON
 from perdure.core.errors import NotInWorkflow, TidTaken, UsageError
 from perdure.core.run import NewRun, Status
+from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
 from perdure.machine import current
 from perdure.store import RunFilter
@@ -54,7 +55,7 @@ def start(
         KeyConflict: The key was used with another input; nothing is stored.
         StoreError: The run cannot be stored.
     """
-    return _start(what, args, kwargs, key, None)
+    return _start(what, args, kwargs, key)
 
 
 def run(
@@ -75,9 +76,9 @@ def run(
             "perdure.run() blocks; in async code write: async with perdure.open(): await start(…)"
         )
     if current_host() is not None:
-        return _start(what, args, kwargs, key, None).result()
-    with open() as host:
-        return _start(what, args, kwargs, key, host).result()
+        return start(what, *args, key=key, **kwargs).result()
+    with open():
+        return start(what, *args, key=key, **kwargs).result()
 
 
 def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
@@ -121,12 +122,10 @@ def _connection() -> Connection:
     return host.connection if host is not None else connect()
 
 
-def _start(
-    what: Any, args: Any, kwargs: dict[str, Any], key: str | None, host: Host | None
-) -> Run[Any]:
+def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run[Any]:
     definition, key = _checked(what, key)
     payload = definition.contract.encode_input(JSON, args, kwargs)
-    host = host or current_host()
+    host = current_host()
     connection = host.connection if host is not None else connect()
     source = connection.source_of(definition.fn)
     if host is None and not source:
@@ -164,7 +163,7 @@ def _start(
     return Run(connection, submitted.tid, name=new.name)
 
 
-def _checked(what: Any, key: str | None) -> tuple[Any, str | None]:
+def _checked(what: object, key: str | None) -> tuple[Definition, str | None]:
     if not isinstance(what, Workflow | Function):
         raise UsageError(
             f"{what!r} is neither a @workflow nor a @function; only those can be started"
@@ -184,7 +183,7 @@ def _checked(what: Any, key: str | None) -> tuple[Any, str | None]:
         )
     if key is not None and (not isinstance(key, str) or not key or len(key) > 500):
         raise UsageError(f"key={key!r} is no idempotency key: use a text of 1 to 500 characters")
-    return what, key
+    return cast("Definition", what), key
 
 
 def _submit(connection: Connection, new: NewRun) -> Any:

@@ -25,9 +25,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from perdure.author import registry
-from perdure.author.function import Function
-from perdure.author.workflow import Workflow
 from perdure.core.decide import Finish, HandBack, Park, Suspend, Turn, Verdict
 from perdure.core.errors import Unreplayable
 from perdure.core.events import Cancel, Child, Command, Event, EventKind, Step, Timer
@@ -36,7 +33,7 @@ from perdure.engine.alarms import Alarms
 from perdure.engine.committer import Committer
 from perdure.engine.launcher import Launcher
 from perdure.engine.outbox import Batch, Outbox, renamed
-from perdure.engine.resident import STARTED, Definition, Resident
+from perdure.engine.resident import STARTED, Definition, Resident, definition_of, workflow_of
 from perdure.engine.threads import Threads
 from perdure.engine.turns import take_turn
 from perdure.store import Store
@@ -266,6 +263,7 @@ class Engine:
                 new_child=self._new_child,
                 is_draining=self.is_draining,
                 is_here=self._is_here,
+                fingerprint=self._host.fingerprint,
             )
             self._active = None
             if turn is not None:
@@ -294,7 +292,7 @@ class Engine:
     # --- after the commit ---------------------------------------------------------------------------
 
     def _settle(self, batch: Batch, verdicts: list[Verdict]) -> None:
-        concerns_others = False
+        concerns_others = has_asked_children = False
         to_look_at: set[int] = set()
         for (resident, turn), verdict in zip(batch, verdicts, strict=True):
             resident.is_committing = False
@@ -307,7 +305,7 @@ class Engine:
                 continue
             self._note_written(resident, turn)
             if turn.cancel_children:
-                concerns_others = True
+                concerns_others = has_asked_children = True
             for child in turn.children:
                 concerns_others = self._born(child) or concerns_others
             if turn.then is None or verdict is Verdict.MAIL:
@@ -319,7 +317,11 @@ class Engine:
             self._let_go(resident, turn.then)
             if resident.parent is not None:
                 self._tell_parent(resident.parent, turn.then, to_look_at)
-        if to_look_at:
+        if has_asked_children:
+            # They may be held here, or wait in the store to be claimed here.
+            self._run_errand(self.look_for_mail())
+            self._host.claimable(None)
+        elif to_look_at:
             self._run_errand(self.look_for_mail(to_look_at))
         if concerns_others:
             self._store.poke()
@@ -476,8 +478,7 @@ class Engine:
                 warm.crashes = run.crashes
                 return warm
             warm.machine.close()
-        definition = registry.find(run.name, run.version)
-        assert isinstance(definition, Workflow | Function), "claimed by name and version"
+        definition = definition_of(run.name, run.version)
         resident = Resident(run, definition, attempt=run.attempt)
         if definition.kind is not run.kind:
             reason = f"it is a {run.kind} run, but {run.name} is a {definition.kind} here"
@@ -509,8 +510,7 @@ class Engine:
 
     def _new_child(self, parent: Resident, command: Child) -> NewRun:
         pending = parent.machine.pending.get(command.ordinal)
-        target = pending.target if pending is not None else None
-        known = target if isinstance(target, Workflow) else None
+        known = workflow_of(pending.target) if pending is not None else None
         is_held = known is not None and not self.is_draining and self._host.has_room()
         return NewRun(
             tid=self._host.new_tid(),
@@ -532,9 +532,7 @@ class Engine:
         if child.worker != self._host.worker_id:
             self._host.claimable(None)
             return True
-        definition = registry.find(child.name, child.version)
-        assert isinstance(definition, Workflow), "the parent has called it, so it is known"
-        self.begin(child, definition, is_stored=True)
+        self.begin(child, definition_of(child.name, child.version), is_stored=True)
         return False
 
     def _rename(self, resident: Resident, turn: Turn, tid: int) -> tuple[Resident, Turn]:
@@ -559,6 +557,7 @@ class Engine:
             new_child=self._new_child,
             is_draining=False,
             is_here=self._is_here,
+            fingerprint=self._host.fingerprint,
         )
         assert fresh is not None, "the first turn of a run has a row"
         return resident, fresh

@@ -15,12 +15,11 @@ from typing import Any, Protocol
 import msgspec
 
 from perdure.author.context import Progress
-from perdure.author.function import Function
-from perdure.core.codec import encode_error
+from perdure.core.codec import JSON
 from perdure.core.errors import StepInterrupted
 from perdure.core.events import Event, EventKind, Step
 from perdure.core.retry import decide_retry
-from perdure.engine.resident import Resident
+from perdure.engine.resident import Resident, function_of
 from perdure.engine.steps import Flight, Steps
 from perdure.engine.threads import Threads
 
@@ -76,8 +75,8 @@ class Launcher:
             self._hold_back(resident, ordinal, HELD_BACK_SECONDS)
             return
         pending = resident.machine.pending[ordinal]
-        function, command = pending.target, pending.command
-        assert isinstance(function, Function)
+        command = pending.command
+        function = function_of(pending.target)
         assert isinstance(command, Step)
         attempt = resident.tries.get(ordinal, 1)
         if function.on_crash == "fail" and resident.started.get(ordinal) != attempt:
@@ -122,7 +121,7 @@ class Launcher:
             Event(
                 kind=EventKind.STEP_FAILED,
                 ordinal=ordinal,
-                value=encode_error(error),
+                value=JSON.encode_error(error),
                 step_attempt=resident.started.get(ordinal),
             ),
         )
@@ -159,7 +158,7 @@ class Launcher:
         return Event(
             kind=EventKind.STEP_FAILED if due is None else EventKind.STEP_RETRYING,
             ordinal=flight.ordinal,
-            value=encode_error(error),
+            value=JSON.encode_error(error),
             step_attempt=flight.attempt,
             due=due,
         )

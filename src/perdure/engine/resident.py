@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from perdure.author import registry
 from perdure.author.context import Context, enter_fresh
 from perdure.author.function import Function
 from perdure.author.workflow import Workflow, body_of
-from perdure.core.codec import JSON, encode_error
+from perdure.core.codec import JSON
 from perdure.core.decide import Park
 from perdure.core.errors import RunCancelled
 from perdure.core.events import Child, Command, Event, EventKind, Row, Step, Timer
@@ -18,6 +19,26 @@ from perdure.engine.steps import Flight
 from perdure.machine import Machine
 
 Definition = Workflow[Any, Any] | Function[Any, Any]
+
+
+def definition_of(name: str, version: str) -> Definition:
+    """The code of a run that was claimed by name and version."""
+    found = registry.find(name, version)
+    assert isinstance(found, Workflow | Function), f"{name} {version} was claimed but is not known"
+    return found  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
+
+
+def workflow_of(target: object) -> Workflow[Any, Any]:
+    """The workflow that a body has called."""
+    assert isinstance(target, Workflow)
+    return target  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
+
+
+def function_of(target: object) -> Function[Any, Any]:
+    """The function that a body has called."""
+    assert isinstance(target, Function)
+    return target  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
+
 
 STARTED = Event(kind=EventKind.STARTED)
 
@@ -123,7 +144,7 @@ class Resident:
             self.name,
             body,
             encode_result=lambda value: definition.contract.encode_output(JSON, value),
-            encode_error=encode_error,
+            encode_error=JSON.encode_error,
             context=enter_fresh(context),
         )
         return machine
@@ -188,4 +209,4 @@ class Resident:
 
     def cancelled_error(self) -> str:
         """The encoded error of this run when it ends as cancelled."""
-        return encode_error(RunCancelled(f"{self.name} was cancelled", tid=self.tid))
+        return JSON.encode_error(RunCancelled(f"{self.name} was cancelled", tid=self.tid))
