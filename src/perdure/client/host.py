@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -238,6 +238,25 @@ class Host:
 
 
 _hosts: list[Host] = []
+
+
+@contextlib.contextmanager
+def hosting(connection: Connection, worker: Worker) -> Iterator[Host]:
+    """Make a worker that lives on the running loop the host of this process, for a while: what its
+    steps start executes on it, and a wait that would block its loop is refused.
+
+    Args:
+        connection: The project's connection; its store is another object than the worker's.
+        worker: A worker that was started on the running loop; it is not ended here.
+    """
+    host = Host(connection, owns_connection=False)
+    host._worker = worker
+    host._loop = asyncio.get_running_loop()
+    _hosts.append(host)
+    try:
+        yield host
+    finally:
+        _hosts.remove(host)
 
 
 def current_host() -> Host | None:

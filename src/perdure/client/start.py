@@ -13,13 +13,13 @@ from perdure.client.connection import Connection, connect
 from perdure.client.handle import Run
 from perdure.client.host import current_host, open
 from perdure.core.codec import JSON
-from perdure.core.errors import NotInWorkflow, RunNotFound, TidTaken, UsageError
-from perdure.core.ids import DIGITS
+from perdure.core.errors import NotInWorkflow, TidTaken, UsageError
 from perdure.core.run import NewRun, Status
 from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
 from perdure.machine import current
 from perdure.store import RunFilter
+from perdure.stores.lookup import find_tid
 from perdure.worker.background import ensure_background_worker
 from perdure.worker.identity import Identity, is_proven_dead
 
@@ -91,17 +91,7 @@ def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
         RunNotFound: No run, or more than one, answers to that.
     """
     connection = connection or _connection()
-    text = str(tid).strip()
-    if not text.isdecimal() or len(text) > DIGITS:
-        raise RunNotFound(f"{tid!r} is no TID, nor a part of one: write its digits")
-    store = connection.store
-    found = store.match(text)
-    if not found:
-        raise RunNotFound(f"no run's TID begins or ends with {text} in {store.url}")
-    if len(found) > 1:
-        some = ", ".join(str(one) for one in found)
-        raise RunNotFound(f"{text} is not unique: {some}; write more digits")
-    return Run(connection, found[0])
+    return Run(connection, find_tid(connection.store, tid))
 
 
 def list_runs(
