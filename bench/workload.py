@@ -6,11 +6,14 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from queue import SimpleQueue
 
 from perdure import function, sleep, workflow
 
 GATE = "gate"
 """A file in the project's folder: where it is, `wait_at_gate` goes on."""
+arrivals: SimpleQueue[int] = SimpleQueue()
+"""When executions of `wait_at_gate` in this process began (ns, as `tell_time`)."""
 LOG = "steps.log"
 """A file in the project's folder: a line for every execution of a logged step."""
 
@@ -50,10 +53,10 @@ async def sleep_an_hour() -> None:
 
 
 @function
-async def wait_at_gate() -> int:
-    """Wait until the gate is open; when that was seen (ns, as `tell_time`)."""
+async def wait_at_gate() -> None:
+    """Wait until the gate is open."""
+    arrivals.put(time.monotonic_ns())
     await _gate.is_open()
-    return time.monotonic_ns()
 
 
 @workflow
