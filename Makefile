@@ -45,7 +45,7 @@ types: $(READY)-check $(READY)-test
 
 imports: $(READY)-check
 	@echo "Checking that imports point down only ..."
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 docs: $(READY)-test
 	@echo "Checking the docs: generated pages, links, examples ..."
@@ -112,7 +112,7 @@ $(READY)-base: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(READY)-test: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing Perdure and what its tests need (once, about 60 MB) ..."
+	@echo "Installing Perdure and what its tests need (once, about 30 MB) ..."
 	@$(call install,$(VENV),--editable '.[test]')
 	@touch $@ $(READY)-base
 

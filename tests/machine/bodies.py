@@ -131,9 +131,7 @@ async def waits() -> object:
     seen: list[object] = []
     tasks = {asyncio.create_task(call("fail" if n == 2 else "job", n)) for n in range(6)}
     while tasks:
-        done, tasks = await asyncio.wait(
-            tasks, timeout=0.75, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, tasks = await asyncio.wait(tasks, timeout=0.75, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             seen.append(str(task.exception() or task.result()))
             await step("note", seen[-1])
@@ -365,7 +363,9 @@ async def _nap(inner: Any, number: int, *_: Any) -> object:
     return await asyncio.sleep(number / 20, number)
 
 
-async def _held(inner: Any, number: int, semaphore: asyncio.Semaphore, lock: asyncio.Lock) -> object:
+async def _held(
+    inner: Any, number: int, semaphore: asyncio.Semaphore, lock: asyncio.Lock
+) -> object:
     async with semaphore:
         value = await step("held", number)
         if number % 2:
@@ -400,9 +400,7 @@ async def _hurried(inner: Any, number: int, *_: Any) -> object:
 
 async def _raced(inner: Any, number: int, *_: Any) -> object:
     tasks = {asyncio.create_task(part) for part in inner}
-    done, late = await asyncio.wait(
-        tasks, timeout=number / 10, return_when=asyncio.FIRST_COMPLETED
-    )
+    done, late = await asyncio.wait(tasks, timeout=number / 10, return_when=asyncio.FIRST_COMPLETED)
     for task in late:
         task.cancel()
     if late:

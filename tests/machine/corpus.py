@@ -1,7 +1,7 @@
 """Journals of many bodies in many orders: written here, repeated anywhere.
 
-    python -m tests.machine.corpus write SEEDS > journals.json
-    python -m tests.machine.corpus repeat < journals.json      (exit code 1 and the differences)
+python -m tests.machine.corpus write SEEDS > journals.json
+python -m tests.machine.corpus repeat < journals.json      (exit code 1 and the differences)
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def test_a_file_is_executed_once_and_not_as_main(folder: Path) -> None:
     log = folder / "log"
     file = write(
         elsewhere / "script_b.py",
-        f"import neighbour_b\nopen({str(log)!r}, 'a').write('x')\n"
+        f"import neighbour_b\nwith open({str(log)!r}, 'a') as log:\n    log.write('x')\n"
         "if __name__ == '__main__':\n    raise SystemExit('must not run')\n",
     )
     write(elsewhere / "neighbour_b.py", "")

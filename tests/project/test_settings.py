@@ -48,6 +48,7 @@ def test_every_setting_can_be_told_in_all_three_places(project: Project) -> None
         "namespace": ("north", '"north"'),
         "worker.lease": ("3s", '"3s"'),
         "worker.idle_exit": ("4", "4"),
+        "worker.drain": ("1m", '"1m"'),
         "worker.concurrency": ("5", "5"),
         "worker.threads": ("99", "99"),
         "worker.max_abandoned_threads": ("7", "7"),

@@ -134,7 +134,9 @@ def test_the_stat_line_is_read_after_the_name(name, state, threads, is_zombie) -
     assert (stat.started, stat.is_zombie) == (777, is_zombie)
 
 
-@pytest.mark.parametrize("line", [b"", b"42 (python", b"42 (python) S 1 2", b"42 (x) S " + b"y " * 30])
+@pytest.mark.parametrize(
+    "line", [b"", b"42 (python", b"42 (python) S 1 2", b"42 (x) S " + b"y " * 30]
+)
 def test_an_unreadable_stat_line_is_none(line) -> None:
     """Half a line proves nothing."""
     assert identity._parse_stat(line) is None

@@ -118,6 +118,24 @@ def test_a_deleted_file_is_noticed(tmp_path) -> None:
     second.release()
 
 
+def test_a_file_deleted_while_it_is_being_locked_is_not_taken(tmp_path, monkeypatch) -> None:
+    """Between opening and locking another file may take its place: that one is locked."""
+    opened: list[int] = []
+    lock, real = LeaderLock(tmp_path / "lock"), LeaderLock._open
+
+    def open_and_lose(self: LeaderLock) -> int:
+        opened.append(real(self))
+        if len(opened) < 3:
+            self.path.unlink()
+        return opened[-1]
+
+    monkeypatch.setattr(LeaderLock, "_open", open_and_lose)
+    assert lock.try_acquire() and lock.is_held_here and len(opened) == 3
+    monkeypatch.undo()
+    assert LeaderLock(tmp_path / "lock").holder() is not None
+    lock.release()
+
+
 def test_a_half_written_file_names_nobody(tmp_path) -> None:
     """The lock decides, not the text."""
     lock = LeaderLock(tmp_path / "lock")
@@ -135,6 +153,8 @@ def test_the_lock_is_handed_over_to_a_child(tmp_path, start) -> None:
     assert lock.take()
     code = HOLD_ON.replace("import sys\n", "import sys, os\nsys.stdin.readline()\n", 1)
     code = code.replace("print(", f"print(os.environ.get({VARIABLE!r}), lock.fd, ")
+    code = code.replace("sys.stdin.read()", "print(os.get_inheritable(lock.fd), flush=True)\n")
+    code += "sys.stdin.read()"
     os.environ[VARIABLE] = str(lock.fd)
     try:
         child = start(code, tmp_path / "lock", pass_fds=(lock.fd,))
@@ -151,6 +171,7 @@ def test_the_lock_is_handed_over_to_a_child(tmp_path, start) -> None:
     assert child.stdout.readline() == f"{number} -1 True\n"
     assert (other.holder() or {})["worker"] == "123"
     assert not other.try_acquire()
+    assert child.stdout.readline() == "False\n", "its own children do not get it"
     child.kill()
     child.wait()
     assert other.try_acquire()
@@ -161,7 +182,7 @@ def test_a_wrong_descriptor_is_not_adopted(tmp_path) -> None:
     """What the environment claims is checked: the descriptor must carry this very lock."""
     with (tmp_path / "other").open("w") as file:
         for claim in (str(file.fileno()), "987654", "-1", "x", ""):
-            code = "import os; os.environ[%r] = %r\n" % (VARIABLE, claim) + HOLD
+            code = f"import os; os.environ[{VARIABLE!r}] = {claim!r}\n{HOLD}"
             done = subprocess.run(
                 [sys.executable, "-c", code, tmp_path / "lock"],
                 pass_fds=(file.fileno(),),

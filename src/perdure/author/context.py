@@ -6,11 +6,20 @@ import contextvars
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from perdure.core.errors import NotInWorkflow
 
-_current: contextvars.ContextVar[Context] = contextvars.ContextVar("perdure_context")
+
+class HasContext(Protocol):
+    """Something that can make the context of the code it runs, when that is asked for."""
+
+    def context(self) -> Context:
+        """The context; the same at every call."""
+        ...
+
+
+_current: contextvars.ContextVar[Context | HasContext] = contextvars.ContextVar("perdure_context")
 
 
 def _no_progress(_progress: Progress) -> None:
@@ -102,7 +111,7 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logger, {"perdure": context.fields()})
         self._context = context
 
-    def isEnabledFor(self, level: int) -> bool:
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the standard library's name
         return not self._context.replaying() and super().isEnabledFor(level)
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -118,7 +127,7 @@ def get_context() -> Context:
     Raises:
         NotInWorkflow: Neither a workflow nor a step of Perdure's is running here.
     """
-    context = _current.get(None)
+    context = current_context()
     if context is None:
         raise NotInWorkflow(
             "get_context() was called outside a run; it works in the body of a workflow or step"
@@ -128,13 +137,14 @@ def get_context() -> Context:
 
 def current_context() -> Context | None:
     """The context of the code that is running, or None outside of runs."""
-    return _current.get(None)
+    context = _current.get(None)
+    return context if context is None or isinstance(context, Context) else context.context()
 
 
-def enter(context: Context) -> contextvars.Context:
-    """A copy of the current contextvars in which `get_context()` answers `context`."""
-    variables = contextvars.copy_context()
-    variables.run(_current.set, context)
+def enter(base: contextvars.Context, holder: HasContext) -> contextvars.Context:
+    """A copy of some contextvars in which `get_context()` answers what `holder` makes."""
+    variables = base.copy()
+    variables.run(_current.set, holder)
     return variables
 
 

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar,
 from perdure.author.context import Context, current_context, outside
 from perdure.author.registry import register
 from perdure.core import duration
-from perdure.core.codec import JSON, decode_error
+from perdure.core.codec import JSON
 from perdure.core.contract import Contract
 from perdure.core.errors import DeclarationError, NotInWorkflow
 from perdure.core.retry import Retry
@@ -63,7 +63,7 @@ class Function(Generic[P, R]):
         self.contract = _contract_of(fn)
         self.step_key: str | None = None
         self._set(retries=retries, timeout=timeout, on_crash=on_crash)
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn)  # type: ignore[arg-type]  # any object will do
 
     def _set(self, *, retries: RetrySpec, timeout: Duration | None, on_crash: OnCrash) -> None:
         self.retry = Retry.of(retries)
@@ -132,7 +132,7 @@ class Function(Generic[P, R]):
         return self.contract.decode_output(JSON, value)
 
     def decode_error(self, value: str) -> BaseException:
-        return decode_error(value)
+        return JSON.decode_error(value)
 
     # What a worker needs to run an attempt.
 
@@ -173,12 +173,15 @@ class PlainFunction(Function[P, R]):
         return cast(R, self._plain_call(args, kwargs))
 
 
+# An async def is also a callable that returns something; the first overload that fits counts.
 @overload
-def function(
+def function(  # type: ignore[overload-overlap]
     fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
 ) -> AsyncFunction[P, R]: ...
 @overload
-def function(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+def function(  # type: ignore[overload-overlap]
+    fn: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncFunction[P, R]: ...
 @overload
 def function(fn: Callable[Concatenate[Context, P], R], /) -> PlainFunction[P, R]: ...
 @overload
@@ -243,11 +246,13 @@ class FunctionDecorator:
     """The type of ``function(…)`` with options (for type checkers; never instantiated)."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
     ) -> AsyncFunction[P, R]: ...
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncFunction[P, R]: ...
     @overload
     def __call__(self, fn: Callable[Concatenate[Context, P], R], /) -> PlainFunction[P, R]: ...
     @overload

@@ -13,7 +13,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from perdure.author.function import AsyncFunction, Function, _checked_name
 from perdure.author.registry import register
-from perdure.core.codec import JSON, decode_error
+from perdure.core.codec import JSON
 from perdure.core.contract import Contract
 from perdure.core.errors import DeclarationError, NotInWorkflow
 from perdure.core.run import Kind
@@ -93,7 +93,7 @@ class Workflow(Generic[P, R]):
         return self.contract.decode_output(JSON, value)
 
     def decode_error(self, value: str) -> BaseException:
-        return decode_error(value)
+        return JSON.decode_error(value)
 
     def __repr__(self) -> str:
         version = f" version {self.version!r}" if self.version else ""

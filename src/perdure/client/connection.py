@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
+from perdure.project.discovery import source_of
 from perdure.project.folder import Project, find_or_create
 from perdure.project.settings import Settings, load
 from perdure.stores import open_store
@@ -32,6 +34,7 @@ class Connection:
     def __init__(self, project: Project | None, settings: Settings, *, create: bool = True) -> None:
         self.project = project
         self.settings = settings
+        self._sources: WeakKeyDictionary[object, str] = WeakKeyDictionary()
         self.store: Store = self._open(create=create)
 
     def _open(self, *, create: bool) -> Store:
@@ -40,6 +43,13 @@ class Connection:
             durability="process" if self.settings.durability == "process" else "full",
             create=create,
         )
+
+    def source_of(self, fn: object) -> str:
+        """Where another process can import a callable from; "" for nowhere."""
+        source = self._sources.get(fn)
+        if source is None:
+            source = self._sources[fn] = source_of(fn, self.root)
+        return source
 
     @property
     def is_memory(self) -> bool:

@@ -17,7 +17,7 @@ from perdure.client.connection import Connection
 from perdure.client.host import Host, current_host
 from perdure.client.journal import Entry, Reader
 from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
-from perdure.core.codec import JSON, Shape, decode_error
+from perdure.core.codec import JSON, Shape
 from perdure.core.decide import Delivered, NewMail
 from perdure.core.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunStuck, UsageError
 from perdure.core.events import EventKind
@@ -146,16 +146,16 @@ class Run(Generic[R]):
             # Born on this loop: the engine tells how it ended, without a look at the store.
             engine = host.worker.engine
             if engine.residents.get(resident.tid) is resident:
-                ended: asyncio.Future[Ending] = host.loop.create_future()
+                ended: asyncio.Future[Ending | None] = host.loop.create_future()
 
-                def tell(ending: Ending) -> None:
+                def tell(ending: Ending | None) -> None:
                     if not ended.done():
                         ended.set_result(ending)
 
                 engine.when_ended(resident.tid, tell)
-                done, _ = await asyncio.wait([ended], timeout=None if resident.birth else 1.0)
-                if done:
-                    return self._decoded(*ended.result())
+                ending = await ended
+                if ending is not None:
+                    return self._decoded(*ending)
         tid = self._stored_tid()
         record = await wait_until_final_async(self._connection.store, host, tid)
         if record is None:
@@ -182,7 +182,7 @@ class Run(Generic[R]):
                 return cast(R, definition.contract.decode_output(JSON, output or "null"))
             return cast(R, JSON.decode(output or "null", Shape.of(Any)))
         tid = self._stored_tid()
-        cause = decode_error(error) if error is not None else None
+        cause = JSON.decode_error(error) if error is not None else None
         if status is Status.CANCELLED:
             raise RunCancelled(f"run {tid} of {name} was cancelled", tid=tid) from cause
         if status is Status.FAILED:

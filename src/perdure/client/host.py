@@ -41,6 +41,7 @@ class Host:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: Worker | None = None
+        self._grace: float | None = None
         self._pid = os.getpid()
 
     @property
@@ -144,7 +145,6 @@ class Host:
             started.set()
 
     async def _serve(self, started: threading.Event) -> None:
-        self._grace: float | None = None
         self._loop = asyncio.get_running_loop()
         worker = self._new_worker(is_shared=False)
         await worker.start()

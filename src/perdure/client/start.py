@@ -11,14 +11,13 @@ from perdure.author.function import AsyncFunction, Function, PlainFunction
 from perdure.author.workflow import Workflow
 from perdure.client.connection import Connection, connect
 from perdure.client.handle import Run
-from perdure.client.host import Host, current_host, open
+from perdure.client.host import current_host, open
 from perdure.core.codec import JSON
 from perdure.core.errors import NotInWorkflow, RunNotFound, TidTaken, UsageError
 from perdure.core.ids import DIGITS
 from perdure.core.run import NewRun, Status
 from perdure.engine.tids import make_tid
 from perdure.machine import current
-from perdure.project.discovery import source_of
 from perdure.store import RunFilter
 from perdure.worker.background import ensure_background_worker
 from perdure.worker.identity import Identity, is_proven_dead
@@ -55,7 +54,7 @@ def start(
         KeyConflict: The key was used with another input; nothing is stored.
         StoreError: The run cannot be stored.
     """
-    return _start(what, args, kwargs, key, None)
+    return _start(what, args, kwargs, key)
 
 
 def run(
@@ -76,9 +75,9 @@ def run(
             "perdure.run() blocks; in async code write: async with perdure.open(): await start(…)"
         )
     if current_host() is not None:
-        return _start(what, args, kwargs, key, None).result()
-    with open() as host:
-        return _start(what, args, kwargs, key, host).result()
+        return start(what, *args, key=key, **kwargs).result()
+    with open():
+        return start(what, *args, key=key, **kwargs).result()
 
 
 def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
@@ -132,14 +131,12 @@ def _connection() -> Connection:
     return host.connection if host is not None else connect()
 
 
-def _start(
-    what: Any, args: Any, kwargs: dict[str, Any], key: str | None, host: Host | None
-) -> Run[Any]:
+def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run[Any]:
     definition, key = _checked(what, key)
     payload = definition.contract.encode_input(JSON, args, kwargs)
-    host = host or current_host()
+    host = current_host()
     connection = host.connection if host is not None else connect()
-    source = source_of(definition.fn, connection.root)
+    source = connection.source_of(definition.fn)
     if host is None and not source:
         raise UsageError(
             f"{definition.name}() is declared where no worker can import it (a shell or notebook); "

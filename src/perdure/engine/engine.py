@@ -133,7 +133,7 @@ class Engine:
         self._always_replay = always_replay
         self._ready: dict[int, Resident] = {}
         self._is_pump_due = False
-        self._waiters: dict[int, list[Callable[[Ending], None]]] = {}
+        self._waiters: dict[int, list[Callable[[Ending | None], None]]] = {}
         self._quiet = asyncio.Event()
         self._errands: set[asyncio.Task[None]] = set()
         self._active: Resident | None = None
@@ -162,6 +162,9 @@ class Engine:
 
     def begin(self, run: NewRun, definition: Definition, *, is_stored: bool) -> Resident:
         """Take up a run that is born here, held by this worker under attempt 1."""
+        known = self.residents.get(run.tid)
+        if known is not None:
+            return known  # stored, and found by the net before its starter came round
         resident = Resident(run, definition, attempt=1)
         self._begin(resident, None if is_stored else run)
         return resident
@@ -205,8 +208,9 @@ class Engine:
                 resident.events.append((event, mail.id))
                 self._make_ready(resident)
 
-    def when_ended(self, tid: int, tell: Callable[[Ending], None]) -> None:
-        """Call `tell` on the loop when this run ends here; if it ends elsewhere, it never is."""
+    def when_ended(self, tid: int, tell: Callable[[Ending | None], None]) -> None:
+        """Call `tell` on the loop with how this run ended, if it ends here; with None whenever it
+        is let go of, so that it may end elsewhere."""
         self._waiters.setdefault(tid, []).append(tell)
 
     def ensure_stored(self, resident: Resident) -> None:
@@ -408,9 +412,16 @@ class Engine:
                 )
             for tell in self._waiters.pop(resident.tid, ()):
                 tell((then.status, then.output, then.error))
-        elif isinstance(then, Park):
+            self._check_quiet()
+            return
+        if isinstance(then, Park):
             logger.error("run %d %s() is stuck: %s", resident.tid, resident.name, then.reason)
+        self._tell_gone(resident.tid)
         self._check_quiet()
+
+    def _tell_gone(self, tid: int) -> None:
+        for tell in self._waiters.get(tid, ()):
+            tell(None)
 
     def _keep_warm(self, resident: Resident) -> None:
         resident.is_settled = False
@@ -427,6 +438,7 @@ class Engine:
         if self.residents.get(resident.tid) is resident:
             del self.residents[resident.tid]
         resident.machine.close()
+        self._tell_gone(resident.tid)
         self._check_quiet()
 
     # --- timers -----------------------------------------------------------------------------------

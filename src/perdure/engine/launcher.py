@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
-from perdure.author.context import Context, Progress
+from perdure.author.context import Progress
 from perdure.author.function import Function
-from perdure.core.codec import encode_error
+from perdure.core.codec import JSON
 from perdure.core.errors import StepInterrupted
 from perdure.core.events import Event, EventKind, Step
 from perdure.core.retry import decide_retry
@@ -86,16 +85,15 @@ class Launcher:
             runway.post(resident, event)
             return
         resident.retries.pop(ordinal, None)
-        context = Context(
-            tid=str(resident.tid),
+        flight = Flight(
+            command,
+            function,
+            attempt,
+            tid=resident.tid,
             name=resident.name,
-            step=ordinal,
-            step_name=function.name,
-            attempt=attempt,
             key=resident.key,
-            on_progress=self._progress_of(resident.tid, ordinal),
+            on_progress=self._note_progress,
         )
-        flight = Flight(command, function, context, tid=resident.tid, run_attempt=resident.attempt)
         resident.flights[ordinal] = flight
         self._steps.launch(flight)
 
@@ -124,7 +122,7 @@ class Launcher:
             Event(
                 kind=EventKind.STEP_FAILED,
                 ordinal=ordinal,
-                value=encode_error(error),
+                value=JSON.encode_error(error),
                 step_attempt=resident.started.get(ordinal),
             ),
         )
@@ -161,7 +159,7 @@ class Launcher:
         return Event(
             kind=EventKind.STEP_FAILED if due is None else EventKind.STEP_RETRYING,
             ordinal=flight.ordinal,
-            value=encode_error(error),
+            value=JSON.encode_error(error),
             step_attempt=flight.attempt,
             due=due,
         )
@@ -199,17 +197,14 @@ class Launcher:
 
     # --- progress ----------------------------------------------------------------------------------
 
-    def _progress_of(self, tid: int, ordinal: int) -> Callable[[Progress], None]:
-        def note(progress: Progress) -> None:
-            # Called from steps, on the loop or in threads: keep the latest, write once a second.
-            self._latest[tid] = (ordinal, progress)
-            if not self._is_flush_due:
-                self._is_flush_due = True
-                self._loop.call_soon_threadsafe(
-                    self._loop.call_later, PROGRESS_SECONDS, self._flush_progress
-                )
-
-        return note
+    def _note_progress(self, tid: int, ordinal: int, progress: Progress) -> None:
+        # Called from steps, on the loop or in threads: keep the latest, write once a second.
+        self._latest[tid] = (ordinal, progress)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon_threadsafe(
+                self._loop.call_later, PROGRESS_SECONDS, self._flush_progress
+            )
 
     def _flush_progress(self) -> None:
         self._is_flush_due = False

@@ -9,7 +9,7 @@ from typing import Any
 from perdure.author.context import Context, enter_fresh
 from perdure.author.function import Function
 from perdure.author.workflow import Workflow, body_of
-from perdure.core.codec import JSON, encode_error
+from perdure.core.codec import JSON
 from perdure.core.decide import Park
 from perdure.core.errors import RunCancelled
 from perdure.core.events import Child, Command, Event, EventKind, Row, Step, Timer
@@ -123,7 +123,7 @@ class Resident:
             self.name,
             body,
             encode_result=lambda value: definition.contract.encode_output(JSON, value),
-            encode_error=encode_error,
+            encode_error=JSON.encode_error,
             context=enter_fresh(context),
         )
         return machine
@@ -188,4 +188,4 @@ class Resident:
 
     def cancelled_error(self) -> str:
         """The encoded error of this run when it ends as cancelled."""
-        return encode_error(RunCancelled(f"{self.name} was cancelled", tid=self.tid))
+        return JSON.encode_error(RunCancelled(f"{self.name} was cancelled", tid=self.tid))

@@ -13,12 +13,14 @@ outcome is a `StepTimeout`, and what it may still produce is refused and logged.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from perdure.author.context import Context, enter
+from perdure.author.context import Context, Progress, enter
 from perdure.author.function import Function
 from perdure.core import duration
 from perdure.core.codec import JSON
@@ -36,21 +38,24 @@ class Flight:
     """One attempt of one step.
 
     Attributes:
-        tid, ordinal: The run and the call.
+        tid, name, key: The run.
+        command, ordinal: The recorded call.
         attempt: Which attempt of the step this is, from 1.
-        run_attempt: The attempt of the run under which it was started (the fence).
+        on_progress: Where its progress goes: (tid, ordinal, progress).
     """
 
     __slots__ = (
+        "_context",
         "attempt",
         "call",
         "command",
-        "context",
         "function",
         "is_over",
         "is_timed_out",
+        "key",
+        "name",
+        "on_progress",
         "ordinal",
-        "run_attempt",
         "task",
         "tid",
         "timer",
@@ -60,23 +65,41 @@ class Flight:
         self,
         command: Step,
         function: Function[Any, Any],
-        context: Context,
+        attempt: int,
         *,
         tid: int,
-        run_attempt: int,
+        name: str,
+        key: str | None,
+        on_progress: Callable[[int, int, Progress], None],
     ) -> None:
         self.command = command
         self.function = function
-        self.context = context
+        self.attempt = attempt
         self.tid = tid
-        self.run_attempt = run_attempt
+        self.name = name
+        self.key = key
+        self.on_progress = on_progress
         self.ordinal = command.ordinal
-        self.attempt = context.attempt
+        self._context: Context | None = None
         self.task: asyncio.Task[None] | None = None
         self.call: Call | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.is_over = False
         self.is_timed_out = False
+
+    def context(self) -> Context:
+        """The context of the body; most bodies never ask for it."""
+        if self._context is None:
+            self._context = Context(
+                tid=str(self.tid),
+                name=self.name,
+                step=self.ordinal,
+                step_name=self.function.name,
+                attempt=self.attempt,
+                key=self.key,
+                on_progress=partial(self.on_progress, self.tid, self.ordinal),
+            )
+        return self._context
 
     def __str__(self) -> str:
         return f"step {self.ordinal} {self.function.name}() of run {self.tid}"
@@ -108,18 +131,21 @@ class Steps:
         self._threads = threads
         self._landed = landed
         self._interrupted = interrupted
+        # Every attempt starts from the contextvars of the worker's start: those of whoever happened
+        # to wake the loop are none of its business.
+        self._variables = contextvars.copy_context()
 
     def launch(self, flight: Flight) -> None:
         """Start an attempt."""
         function = flight.function
         try:
-            args, kwargs = function.contract.decode_input(JSON, bytes(flight.command.input))
+            args, kwargs = function.contract.decode_input(JSON, bytes(flight.command.input).decode())
         except Exception as error:  # noqa: BLE001 - becomes the outcome of the step
             self._loop.call_soon(self._land, flight, None, error)
             return
         if function.contract.injected:
-            kwargs = function.bind_injected(kwargs, flight.context)
-        variables = enter(flight.context)
+            kwargs = function.bind_injected(kwargs, flight.context())
+        variables = enter(self._variables, flight)
         if function.contract.is_async:
             flight.task = self._loop.create_task(
                 self._run_async(flight, args, kwargs), context=variables
@@ -144,7 +170,8 @@ class Steps:
             logger.warning("%s was stopped, but its thread goes on", flight)
 
     async def _run_async(self, flight: Flight, args: Any, kwargs: Any) -> None:
-        value = error = None
+        value: str | None = None
+        error: BaseException | None = None
         try:
             result = await flight.function.fn(*args, **kwargs)
             value = flight.function.contract.encode_output(JSON, result)
@@ -164,7 +191,8 @@ class Steps:
         self._land(flight, value, error)
 
     def _run_in_thread(self, flight: Flight, args: Any, kwargs: Any) -> None:
-        value = error = None
+        value: str | None = None
+        error: BaseException | None = None
         try:
             result = flight.function.fn(*args, **kwargs)
             if inspect.iscoroutine(result):

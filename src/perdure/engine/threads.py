@@ -18,15 +18,15 @@ IDLE_SECONDS = 10.0
 class Call:
     """One call that was handed to the threads."""
 
-    __slots__ = ("_state", "work")
+    __slots__ = ("state", "work")
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.work = work
-        self._state = "queued"
+        self.state = "queued"
 
     @property
     def is_running(self) -> bool:
-        return self._state == "running"
+        return self.state == "running"
 
 
 class Threads:
@@ -66,12 +66,12 @@ class Threads:
     def abandon(self, call: Call) -> bool:
         """Give a call up: True if it runs (its thread is lost to it), False if it never began."""
         with self._lock:
-            if call._state == "queued":
+            if call.state == "queued":
                 self._queue.remove(call)
-                call._state = "done"
+                call.state = "done"
                 return False
-            if call._state == "running":
-                call._state = "abandoned"
+            if call.state == "running":
+                call.state = "abandoned"
                 self._abandoned += 1
                 return True
             return False
@@ -83,12 +83,12 @@ class Threads:
                 return
             call.work()
             with self._lock:
-                if call._state == "abandoned":
+                if call.state == "abandoned":
                     # Another thread has taken this one's place.
                     self._abandoned -= 1
                     self._alive -= 1
                     return
-                call._state = "done"
+                call.state = "done"
             del call  # nothing of a finished call is kept while the thread waits
 
     def _next(self) -> Call | None:
@@ -101,5 +101,5 @@ class Threads:
                     self._alive -= 1
                     return None
             call = self._queue.popleft()
-            call._state = "running"
+            call.state = "running"
             return call

@@ -10,8 +10,9 @@ closed again. Then the asynchronous generators, newest first, in the same way.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from perdure.core.errors import NotInWorkflow
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from perdure.machine.loop import Loop
 
 MAX_TRIES = 100
+"""What is asked so often to end and does not is left to the collector."""
+
+_Coroutine: TypeAlias = "CoroutineType[Any, Any, Any]"
 
 
 def close_body(loop: Loop, errors: list[BaseException]) -> None:
@@ -45,8 +49,28 @@ def _close_task(task: Task, errors: list[BaseException]) -> None:
         return
     state._log_destroy_pending = False
     coro: Any = task.get_coro()
-    if coro is not None:
+    if isinstance(coro, CoroutineType):
+        _close_coroutine(coro, task, errors)
+    elif coro is not None:
         _insist(functools.partial(task.context.run, coro.close), errors)
+
+
+def _close_coroutine(coro: Any, task: Task, errors: list[BaseException]) -> None:
+    """Close a coroutine and those that it awaits, which it lets go of when they ignore that."""
+    left: list[_Coroutine] = [coro]
+    for _ in range(MAX_TRIES):
+        left += [inner for inner in _awaited(left[0]) if inner not in left]
+        _try(functools.partial(task.context.run, left[0].close), errors)
+        left = [each for each in left if each.cr_frame is not None]
+        if not left:
+            return
+
+
+def _awaited(coro: _Coroutine) -> Iterator[_Coroutine]:
+    inner = coro.cr_await
+    while isinstance(inner, CoroutineType):
+        yield inner
+        inner = inner.cr_await
 
 
 def _close_generator(generator: Any) -> None:
@@ -59,14 +83,20 @@ def _close_generator(generator: Any) -> None:
 
 def _insist(close: Callable[[], None], errors: list[BaseException]) -> None:
     for _ in range(MAX_TRIES):
-        try:
-            close()
-        except RuntimeError as problem:
-            if isinstance(problem, NotInWorkflow):
-                return
-            if "ignored GeneratorExit" in str(problem):
-                continue
-            errors.append(problem)
-        except BaseException as error:  # noqa: BLE001 - a body may raise anything
-            errors.append(error)
-        return
+        if _try(close, errors):
+            return
+
+
+def _try(close: Callable[[], None], errors: list[BaseException]) -> bool:
+    """Close once; whether that was not ignored."""
+    try:
+        close()
+    except NotInWorkflow:
+        pass
+    except RuntimeError as problem:
+        if "ignored GeneratorExit" in str(problem):
+            return False
+        errors.append(problem)
+    except BaseException as error:  # noqa: BLE001 - a body may raise anything
+        errors.append(error)
+    return True

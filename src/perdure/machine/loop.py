@@ -36,10 +36,10 @@ _MIX = 0x9E3779B97F4A7C15
 
 
 def micros(seconds: float) -> int:
-    """A delay in whole µs, rounded up: never early (0.05 µs are forgiven, for floats' sake)."""
+    """A positive delay in whole µs, rounded up: never early (floats are forgiven 0.05 µs)."""
     if isinstance(seconds, int):
         return seconds * 1_000_000
-    return math.ceil(seconds * 1e6 - 0.05)
+    return max(1, math.ceil(seconds * 1e6 - 0.05))
 
 
 class Loop(Refusals):

@@ -91,12 +91,12 @@ class LogSettings:
     """What the log says."""
 
     level: str = _setting(
-        Choice(("debug", "info", "warning", "error")),
+        Choice("debug", "info", "warning", "error"),
         "info",
         "From which level on a worker logs.",
     )
     format: str = _setting(
-        Choice(("plain", "json")),
+        Choice("plain", "json"),
         "plain",
         "Lines for people, or one JSON object per line.",
     )
@@ -119,7 +119,7 @@ class Settings:
         shown="`.perdure/perdure.db`",
     )
     durability: str = _setting(
-        Choice(("full", "process")),
+        Choice("full", "process"),
         "full",
         '"full": what is acknowledged survives a power cut. "process": it survives a crash of '
         "the process, and commits cost a fraction.",
@@ -189,9 +189,7 @@ OTHER_VARIABLES = {
 }
 """Variables that are not settings, with what they are for."""
 
-_FOREIGN = re.compile(
-    r"PERDURE_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)|PERDURE_TEST_.*"
-)
+_FOREIGN = r"PERDURE_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)|PERDURE_TEST_.*"
 """Not ours: what Kubernetes puts into every container beside a service called perdure, and what
 tests tell each other."""
 
@@ -252,10 +250,12 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     known = {setting.variable: setting for setting in SETTINGS.values()}
     values: dict[str, object] = {}
     for name, text in environ.items():
-        if not name.startswith("PERDURE_") or name in OTHER_VARIABLES or _FOREIGN.fullmatch(name):
+        if not name.startswith("PERDURE_") or name in OTHER_VARIABLES:
             continue
         setting = known.get(name)
         if setting is None:
+            if re.fullmatch(_FOREIGN, name):
+                continue
             from difflib import get_close_matches
 
             near = get_close_matches(name, [*known, *OTHER_VARIABLES], n=1, cutoff=0.0)

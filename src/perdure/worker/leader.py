@@ -1,18 +1,18 @@
 """The lock that makes one process the background worker of its project.
 
-The kernel holds the lock (flock), so it ends with its holder, however that ends. The content of the
-file is for people only. Four things to know before changing this file:
+The kernel holds the lock, so it ends with its holder, however that ends. The content of the file is
+for people only. Four things to know before changing this file:
 
-- A flock belongs to the *open file*, not to the process: a forked child holds it too. A child of
+- The lock belongs to the *open file*, not to the process: a forked child holds it too. A child of
   `os.fork` closes its copy (the hook at the end of this file), a child of `exec` never gets one
   (CLOEXEC). Without that, a grandchild could keep a dead worker's lock.
 - The same property lets a lock be **handed over**: whoever starts the background worker takes the
   lock first and gives the open file to the child (`hand_over`), which finds it in its environment
   and keeps it. So a worker holds its lock from birth, two are never started at once, and a child
   that dies on the way lets go by dying.
-- `holder` asks by taking a shared lock for a microsecond, which could turn away one who acquires in
-  that moment. So `try_acquire` gives up only if the file names a process that lives, or after a
-  few tries.
+- Asking must not take the lock, not even for a moment: somebody who acquires it just then would be
+  turned away, and a project would be without its worker. Linux can be asked (OFD locks); elsewhere
+  `flock` is all there is, asking takes a shared lock, and an acquirer tries twice.
 - Somebody may delete the file (`rm -rf .perdure`): then the lock is held on a file that nobody
   finds. `try_acquire` looks again after locking; a holder asks `is_held_here` now and then.
 """
@@ -23,6 +23,7 @@ import contextlib
 import fcntl
 import json
 import os
+import struct
 import time
 import weakref
 from datetime import UTC, datetime
@@ -31,9 +32,6 @@ from typing import cast
 
 VARIABLE = "PERDURE_WORKER_LOCK_FD"
 """In the environment of a worker to which the lock was handed over: the descriptor."""
-
-_PAUSES = (0.0, 0.002, 0.005, 0.01)
-"""Seconds before each try, as long as the lock is busy but names no living process."""
 
 _every_lock: weakref.WeakSet[LeaderLock] = weakref.WeakSet()
 
@@ -73,14 +71,9 @@ class LeaderLock:
 
     def take(self) -> bool:
         """Take the lock only if it is free, also in a process to which it was handed over."""
-        for pause in _PAUSES if self._fd is None else ():
-            time.sleep(pause)
+        if self._fd is None:
             self._fd = self._lock()
-            if self._fd is not None:
-                self.sign(pid=os.getpid())
-                return True
-            if self._somebody_lives():
-                return False
+            self.sign(pid=os.getpid())
         return self._fd is not None
 
     def sign(self, *, pid: int, worker: int | None = None) -> None:
@@ -107,9 +100,7 @@ class LeaderLock:
         except FileNotFoundError:
             return None
         try:
-            if _flock(fd, fcntl.LOCK_SH):
-                return None
-            return _about(fd)
+            return _about(fd) if _is_locked(fd) else None
         finally:
             os.close(fd)
 
@@ -121,7 +112,7 @@ class LeaderLock:
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
         # Unlocked outright: a child that is between fork and exec still has the open file.
-        fcntl.flock(fd, fcntl.LOCK_UN)
+        _unlock(fd)
         os.close(fd)
 
     # --- handing over ------------------------------------------------------------------------
@@ -150,7 +141,7 @@ class LeaderLock:
             return None
         fd = int(number)
         try:
-            if not self._names(fd) or not _flock(fd, fcntl.LOCK_EX):
+            if not self._names(fd) or not _try_lock(fd):
                 return None
             os.set_inheritable(fd, False)
         except OSError:
@@ -163,7 +154,7 @@ class LeaderLock:
         """Open and lock the file that the path names; None if somebody else has it locked."""
         while True:
             fd = self._open()
-            if not _flock(fd, fcntl.LOCK_EX):
+            if not _try_lock(fd):
                 os.close(fd)
                 return None
             if self._names(fd):
@@ -185,34 +176,52 @@ class LeaderLock:
         except OSError:
             return False
 
-    def _somebody_lives(self) -> bool:
-        """Whether the file names a process that lives, so that it is the holder beyond doubt."""
+
+if hasattr(fcntl, "F_OFD_SETLK"):
+
+    def _lock_of_whole_file(kind: int) -> bytes:
+        """The kernel's `struct flock`: kind, whence, start, length (0: to the end), no pid."""
+        return struct.pack("hhqqi0q", kind, os.SEEK_SET, 0, 0, 0)
+
+    def _try_lock(fd: int) -> bool:
+        """Lock without waiting; False if another open file has it locked."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _lock_of_whole_file(fcntl.F_WRLCK))
+        except (BlockingIOError, PermissionError):  # systems differ in which of the two
             return False
-        try:
-            pid = _about(fd).get("pid")
-        finally:
-            os.close(fd)
-        if not isinstance(pid, int) or pid <= 0:
-            return False
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:
-            return True
         return True
 
+    def _unlock(fd: int) -> None:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _lock_of_whole_file(fcntl.F_UNLCK))
 
-def _flock(fd: int, how: int) -> bool:
-    """Lock without waiting; False if it is locked by another open file."""
-    try:
-        fcntl.flock(fd, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    def _is_locked(fd: int) -> bool:
+        """Whether another open file has it locked; takes nothing."""
+        asked = _lock_of_whole_file(fcntl.F_WRLCK)
+        (kind,) = struct.unpack_from("h", fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
+        return bool(kind != fcntl.F_UNLCK)
+
+else:
+
+    def _try_lock(fd: int) -> bool:
+        """Lock without waiting; False if another open file has it locked."""
+        if not _flock(fd, fcntl.LOCK_EX):
+            time.sleep(0.001)  # it may be somebody who only asks
+            return _flock(fd, fcntl.LOCK_EX)
+        return True
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+    def _is_locked(fd: int) -> bool:
+        """Whether another open file has it locked; the caller closes this one at once."""
+        return not _flock(fd, fcntl.LOCK_SH)
+
+    def _flock(fd: int, how: int) -> bool:
+        try:
+            fcntl.flock(fd, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def _about(fd: int) -> dict[str, object]:

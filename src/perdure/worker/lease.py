@@ -149,7 +149,10 @@ class Lease:
             )
             return short
         try:
-            return interval if self._renew() else -1.0
+            if not self._renew():
+                return -1.0
+            # Counted from before the call too: after a slow one, the next is due sooner.
+            return max(self.remaining() - self.ttl + interval, 0.0)
         except StoreUnusable as error:
             self._end(f"the store cannot be used any more: {error}")
             return -1.0

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from perdure.author import registry
@@ -18,8 +19,20 @@ from perdure.core.errors import DiscoveryError
 from perdure.project.discovery import load_module, source_of
 from perdure.project.watch import fingerprint
 from perdure.store import Unclaimed, WorkerRow
+from perdure.worker.pulse import ticks
 
 log = logging.getLogger("perdure.worker")
+
+
+FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
+"""Seconds before a source that could not be imported is tried again: from, doubling, to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    reason: str
+    pause: float
+    again_at: float
 
 
 class Repertoire:
@@ -34,7 +47,8 @@ class Repertoire:
         self._root = root
         self._names: list[tuple[str, str]] = []
         self._count = -1
-        self._tried: dict[str, str] = {}
+        self._failed: dict[str, _Failure] = {}
+        self._loaded: set[str] = set()
         self._sources: dict[int, str] = {}
 
     @property
@@ -70,10 +84,8 @@ class Repertoire:
                 f"{unknown.name!r} was declared where no other process can import it "
                 "(a shell or notebook); start it from a module"
             )
-        if unknown.source not in self._tried:
-            self._tried[unknown.source] = await self._import(unknown.source)
-        problem = self._tried[unknown.source]
-        if problem:
+        problem = await self._import(unknown.source)
+        if problem is not None:
             return problem
         if registry.find(unknown.name, unknown.version) is not None:
             return None
@@ -85,14 +97,31 @@ class Repertoire:
             )
         return f"{unknown.source} was imported, but declares no {unknown.kind} {unknown.name!r}"
 
-    async def _import(self, source: str) -> str:
+    def may_know_more(self) -> bool:
+        """Whether a source that could not be imported is worth another try now: its mistake may
+        have been mended."""
+        return any(ticks() >= failure.again_at for failure in self._failed.values())
+
+    async def _import(self, source: str) -> str | None:
+        """Import a source once; None: it is loaded, else why not. What fails is tried again after
+        a pause that doubles, since nobody tells when a file was mended."""
+        if source in self._loaded:
+            return None
+        failure = self._failed.get(source)
+        if failure is not None and ticks() < failure.again_at:
+            return failure.reason
         assert self._root is not None
         try:
             await asyncio.to_thread(load_module, source, self._root)
         except DiscoveryError as error:
-            log.warning("cannot import %s: %s", source, error)
+            pause = FIRST_PAUSE if failure is None else min(failure.pause * 2, LAST_PAUSE)
+            if failure is None or failure.reason != str(error):
+                log.warning("cannot import %s: %s", source, error)
+            self._failed[source] = _Failure(str(error), pause, ticks() + pause)
             return str(error)
-        return ""
+        self._failed.pop(source, None)
+        self._loaded.add(source)
+        return None
 
     def source_of(self, fn: object) -> str:
         """Where another process can import this callable from."""

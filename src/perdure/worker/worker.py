@@ -74,7 +74,8 @@ class Worker:
         name: For people; "host:pid" by default.
         is_background: The project started it for itself.
         is_shared: The loop belongs to somebody else's application.
-        watch_sources: End when the code on disk changes, for a successor to load it.
+        watch_sources: End when the code on disk changes, or when too many threads hang, for a
+            successor to start afresh.
         always_replay: Testing: every turn starts from the journal.
     """
 
@@ -111,6 +112,7 @@ class Worker:
         self._is_lost = False
         self._outcome: Outcome | None = None
         self._has_looked = False
+        self._is_worn = False
         self._net_at = 0.0
         self._alone_since: float | None = None
         self._idle_since = 0.0
@@ -360,13 +362,9 @@ class Worker:
         if room <= 0:
             return  # the net looks again; a slot that becomes free is filled within a second
         what = self._what(min(room, CLAIM_BATCH))
-        runs = await self._take(what)
-        if len(runs) == what.limit:
-            self._wake.set()
-            return
-        due = await self.committer.call(self._store.due, what)
-        if due is not None:
-            self._plan(due)
+        if await self._is_due(what):
+            await self._take(what)
+            self._wake.set()  # there may be more
 
     async def _take(self, what: Claim) -> list[Run]:
         runs = await self.committer.call(self._store.claim, what, self._store.now())
@@ -384,16 +382,26 @@ class Worker:
             if only.crashes >= ALONE_AFTER_CRASHES:
                 return True
         what = self._what(1, alone=True)
+        if not await self._is_due(what):
+            self._alone_since = None
+            return False
         if residents:
-            due = await self.committer.call(self._store.due, what)
-            if due is None or due > self._store.now():
-                self._alone_since = None
-                return False
             if self._alone_since is None:
                 self._alone_since = self._loop.time()
             return self._loop.time() - self._alone_since > STARVED_SECONDS
         self._alone_since = None
         return bool(await self._take(what))
+
+    async def _is_due(self, what: Claim) -> bool:
+        """Whether there is something to claim now; if only later, that is planned. A look is
+        cheaper than a claim: it takes no lock."""
+        due = await self.committer.call(self._store.due, what)
+        if due is None:
+            return False
+        if due > self._store.now():
+            self._plan(due)
+            return False
+        return True
 
     # --- the net --------------------------------------------------------------------------------------
 
@@ -406,23 +414,28 @@ class Worker:
         await self._takeover.look(workers, self.worker_id, now)
         await self._learn(workers, now)
         await self._reclaim()
-        if self.engine.threads.abandoned > self._settings.max_abandoned_threads:
-            log.error(
-                "%d threads hang in functions that were given up; the worker starts afresh",
-                self.engine.threads.abandoned,
-            )
-            self.request_stop(Outcome.WORN)
-        elif self._is_background:
+        self._look_at_threads()
+        if self._is_background and self._outcome is None:
             await self._end_if_idle()
+
+    def _look_at_threads(self) -> None:
+        abandoned = self.engine.threads.abandoned
+        if abandoned <= self._settings.max_abandoned_threads:
+            self._is_worn = False
+        elif self._sources is not None:
+            log.error("%d threads hang in functions given up; the worker starts afresh", abandoned)
+            self.request_stop(Outcome.WORN)
+        elif not self._is_worn:
+            self._is_worn = True
+            log.error("%d threads hang in functions that were given up (timed out)", abandoned)
 
     async def _learn(self, workers: list[WorkerRow], now: int) -> None:
         what = self._what(1)
         if not self._has_looked:
             code = self.fingerprint()
             await self.committer.call(self._store.unpark, what.names, self.namespace, code, now)
-        unknown = await self.committer.call(
-            self._store.unclaimed, what, now, blocked=not self._has_looked
-        )
+        blocked = not self._has_looked or self.repertoire.may_know_more()
+        unknown = await self.committer.call(self._store.unclaimed, what, now, blocked=blocked)
         self._has_looked = True
         for missing in unknown:
             reason = await self.repertoire.learn(missing)
@@ -431,9 +444,12 @@ class Worker:
             elif self.repertoire.imports and not is_served_elsewhere(
                 missing.name, self.worker_id, now, workers
             ):
-                log.error("%s %r is blocked: %s", missing.kind, missing.name, reason)
-                await self.committer.call(self._store.block, missing, self.namespace, reason, now)
-                self._store.poke()
+                count = await self.committer.call(
+                    self._store.block, missing, self.namespace, reason, now
+                )
+                if count:
+                    log.error("%d runs of %s are blocked: %s", count, missing.name, reason)
+                    self._store.poke()
 
     async def _reclaim(self) -> None:
         """Take up runs that the store says are held here and that are not: a lost answer."""

@@ -58,13 +58,18 @@ def due(session: Session, what: Claim) -> int | None:
     return record[0] if record else None
 
 
-def _wanted(what: Claim) -> tuple[str, list[object]]:
+def _wanted(what: Claim) -> tuple[str, list[str | int]]:
     """The condition that a run is one that this claim can take, once it is due."""
     condition = f"""
         namespace = ? AND queue IN ({marks(len(what.queues))})
         AND (name, version) IN ({pairs(len(what.names))})
         AND crashes {">=" if what.alone else "<"} ?"""
-    params = [what.namespace, *what.queues, *_flat(what.names), decide.ALONE_AFTER_CRASHES]
+    params: list[str | int] = [
+        what.namespace,
+        *what.queues,
+        *_flat(what.names),
+        decide.ALONE_AFTER_CRASHES,
+    ]
     return condition, params
 
 

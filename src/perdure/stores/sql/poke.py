@@ -41,7 +41,7 @@ class Pokes:
         self._mouth: socket.socket | None = None
         self._listed_at = -1
         self._targets: list[str] = []
-        self._own: list[str] = []
+        self._own: set[str] = set()
 
     def poke(self) -> None:
         """Send one byte to every listener but one's own; never blocks, never raises."""
@@ -50,12 +50,20 @@ class Pokes:
                 self._send(path)
 
     def listen(self) -> SocketListener:
-        """Bind a socket of one's own."""
-        folder = self._folder_of_sockets()
-        listener = SocketListener(os.path.join(folder, f"{os.getpid()}-{next(_numbers)}.sock"))
-        self._own.append(listener.path)
-        self._listed_at = -1
-        return listener
+        """Bind a socket of one's own, in a folder that is made if it is not there."""
+        name = f"{os.getpid()}-{next(_numbers)}.sock"
+        folder = _folder_of(self._database)
+        if not _is_ours(folder):
+            folder = _folder_elsewhere(self._database)
+        for _ in range(10):  # whoever stops listening removes an empty folder
+            with suppress(FileNotFoundError):
+                if not _is_ours(folder):
+                    break
+                listener = SocketListener(os.path.join(folder, name))
+                self._own.add(listener.path)
+                self._listed_at = -1
+                return listener
+        raise PermissionError(f"the folder {folder} cannot be used by this user")
 
     def close(self) -> None:
         """Let go of the sending socket."""
@@ -64,13 +72,23 @@ class Pokes:
             self._mouth = None
 
     def _listening(self) -> list[str]:
-        folder = self._folder or self._folder_of_sockets()
-        changed_at = os.stat(folder).st_mtime_ns
-        if changed_at != self._listed_at:
-            paths = [os.path.join(folder, name) for name in os.listdir(folder)]
-            self._targets = [p for p in paths if p.endswith(".sock") and p not in self._own]
-            self._listed_at = changed_at if time.time_ns() - changed_at > _GRAIN else -1
+        self._folder = self._folder or _folder_of(self._database)
+        try:
+            found = os.lstat(self._folder)
+        except FileNotFoundError:  # nobody listens
+            self._listed_at = -1
+            return []
+        if found.st_mtime_ns != self._listed_at:
+            self._list(found)
         return self._targets
+
+    def _list(self, found: os.stat_result) -> None:
+        self._targets = []
+        if stat.S_ISDIR(found.st_mode):
+            paths = [os.path.join(self._folder, name) for name in os.listdir(self._folder)]
+            self._targets = [p for p in paths if p.endswith(".sock") and p not in self._own]
+        is_settled = time.time_ns() - found.st_mtime_ns > _GRAIN
+        self._listed_at = found.st_mtime_ns if is_settled else -1
 
     def _send(self, path: str) -> None:
         if self._mouth is None:
@@ -86,14 +104,6 @@ class Pokes:
                     os.unlink(path)
         except OSError:
             return
-
-    def _folder_of_sockets(self) -> str:
-        beside = self._database + "-pokes"
-        if len(os.fsencode(beside)) + _NAME_ROOM <= _LONGEST_PATH and _is_ours(beside):
-            self._folder = beside
-        else:
-            self._folder = _folder_elsewhere(self._database)
-        return self._folder
 
 
 class SocketListener:
@@ -122,24 +132,14 @@ class SocketListener:
         if self._socket.fileno() != -1 and self._pid == os.getpid():
             with suppress(OSError):
                 os.unlink(self.path)
+                os.rmdir(os.path.dirname(self.path))  # only if nobody else listens there
         self._socket.close()
 
 
-def _is_ours(folder: str) -> bool:
-    """Make the folder; whether it is there, is a folder, and belongs to this user."""
-    with suppress(FileExistsError):
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            raise
-        except OSError:
-            return False
-    found = os.lstat(folder)
-    return (
-        stat.S_ISDIR(found.st_mode)
-        and found.st_uid == os.geteuid()
-        and os.access(folder, os.W_OK | os.X_OK)
-    )
+def _folder_of(database: str) -> str:
+    """Where the sockets of a database are."""
+    beside = database + "-pokes"
+    return beside if _fits(beside) else _folder_elsewhere(database)
 
 
 def _folder_elsewhere(database: str) -> str:
@@ -148,9 +148,25 @@ def _folder_elsewhere(database: str) -> str:
     import tempfile
 
     digest = hashlib.sha256(os.fsencode(database)).hexdigest()[:16]
-    for base in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"):
-        folder = os.path.join(base, f"perdure-{os.geteuid()}-{digest}")
-        fits = len(os.fsencode(folder)) + _NAME_ROOM <= _LONGEST_PATH
-        if base and fits and _is_ours(folder):
-            return folder
-    raise OSError(f"no folder for the sockets of {database!r} could be made")
+    name = f"perdure-{os.geteuid()}-{digest}"
+    for base in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()):
+        if base and os.path.isdir(base) and _fits(os.path.join(base, name)):
+            return os.path.join(base, name)
+    return os.path.join("/tmp", name)
+
+
+def _fits(folder: str) -> bool:
+    return len(os.fsencode(folder)) + _NAME_ROOM <= _LONGEST_PATH
+
+
+def _is_ours(folder: str) -> bool:
+    """Make the folder if it is not there; whether this user can keep sockets in it."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        pass
+    except OSError:
+        return False
+    found = os.lstat(folder)
+    is_owner = found.st_uid == os.geteuid()
+    return stat.S_ISDIR(found.st_mode) and is_owner and os.access(folder, os.W_OK | os.X_OK)

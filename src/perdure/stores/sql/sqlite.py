@@ -18,19 +18,15 @@ import os
 import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from perdure._version import __version__
 from perdure.core.errors import StoreError, StoreUnavailable, StoreUnusable
 from perdure.stores.clock import host_now
-from perdure.stores.sql import schema
+from perdure.stores.sql import forks, schema
 from perdure.stores.sql.database import Params, Record, Session
 from perdure.stores.sql.poke import Pokes, SocketListener
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,7 +78,7 @@ class SqliteDatabase:
         self._pokes = Pokes(self.path)
         with self._lock:
             self._ready()
-        _open_databases.add(self)
+        forks.watch(self)
 
     def close(self) -> None:
         with self._lock:
@@ -262,13 +258,13 @@ class SqliteDatabase:
 
     # --- forks -----------------------------------------------------------------------------------
 
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
         self._lock.acquire()
 
-    def _after_fork_in_parent(self) -> None:
+    def after_fork_in_parent(self) -> None:
         self._lock.release()
 
-    def _after_fork_in_child(self) -> None:
+    def after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
         self._disconnect()
         self._pokes.close()
@@ -335,25 +331,3 @@ def _meta(connection: sqlite3.Connection) -> dict[str, str]:
         if _code(error) == sqlite3.SQLITE_ERROR:
             return {}
         raise
-
-
-_open_databases: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
-_forking: list[SqliteDatabase] = []
-
-
-def _for_each(databases: Iterable[SqliteDatabase], step: str) -> None:
-    for database in databases:
-        getattr(database, step)()
-
-
-def _before_fork() -> None:
-    _forking[:] = list(_open_databases)
-    _for_each(_forking, "_before_fork")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=lambda: _for_each(_forking, "_after_fork_in_parent"),
-        after_in_child=lambda: _for_each(_forking, "_after_fork_in_child"),
-    )
