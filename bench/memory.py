@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from bench import ground
 from bench.figure import Figure
-from bench.worker import WorkerProcess, resident_memory, until_runs
+from bench.worker import WorkerProcess, until_runs
 from bench.workload import sleep_an_hour
 from perdure import start
 

@@ -18,9 +18,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from tests.core.alike import alike
 from hypothesis import given
 from hypothesis import strategies as st
+
+from perdure.core.codec import ANYTHING, JSON, Codec, Shape, stands_for
+from perdure.core.errors import ContractError, DecodingError, EncodingError
+from tests.core.alike import alike
 from tests.core.shop import (
     Account,
     Admin,
@@ -53,9 +56,6 @@ from tests.core.shop import (
     Tree,
     User,
 )
-
-from perdure.core.codec import ANYTHING, JSON, Codec, Shape, stands_for
-from perdure.core.errors import ContractError, DecodingError, EncodingError
 
 NOON = datetime(2024, 5, 1, 12, 0, 0, 123456)
 UserId = NewType("UserId", int)
@@ -215,7 +215,11 @@ def test_comes_back_as_it_was(annotation: Any, value: Any, how: str) -> None:
         (Any, NOON, '{"$datetime":"2024-05-01T12:00:00.123456"}'),
         (Any, b"\x00\xff", '{"$bytes":"AP8="}'),
         (Any, Color.RED, '{"$enum":"tests.core.shop:Color","value":"red"}'),
-        (Any, Order(1, 2.5), '{"$object":"tests.core.shop:Order","value":{"id":1,"amount":2.5,"note":null}}'),
+        (
+            Any,
+            Order(1, 2.5),
+            '{"$object":"tests.core.shop:Order","value":{"id":1,"amount":2.5,"note":null}}',
+        ),
         (Order, Order(1, 2.5), '{"id":1,"amount":2.5,"note":null}'),
         (tuple[int, str], (1, "a"), '[1,"a"]'),
         (set[int], {10, 9}, "[10,9]"),
@@ -499,7 +503,10 @@ def test_without_an_annotation_nothing_is_validated() -> None:
         ('{"$bytes":"?"}', "damaged"),
         ('{"$datetime":5}', "should be text"),
         ('{"$uuid":"x"}', "damaged"),
-        ('{"$enum":"tests.core.shop:Gone","value":1}', "the class tests.core.shop:Gone is not loaded here"),
+        (
+            '{"$enum":"tests.core.shop:Gone","value":1}',
+            "the class tests.core.shop:Gone is not loaded here",
+        ),
         ('{"$enum":"tests.core.shop:Order","value":1}', "is not an Enum"),
         ('{"$enum":"tests.core.shop:Color","value":"blue"}', "damaged"),
         ('{"$object":"antigravity:Anti","value":{}}', "the class antigravity:Anti is not loaded"),
@@ -526,13 +533,13 @@ def test_a_closed_struct_stays_closed() -> None:
 
 def test_one_file_under_two_names() -> None:
     """A class is found by the name that every process has for its file."""
-    stands_for("shop", "file:/srv/shop.py")
+    stands_for("tests.core.shop", "file:/srv/shop.py")
     try:
         text = JSON.encode([Color.RED, Order(1, 2.0)])
         assert '"$enum":"file:/srv/shop.py:Color"' in text
         assert JSON.decode(text) == [Color.RED, Order(1, 2.0)]
     finally:
-        stands_for("shop", "shop")
+        stands_for("tests.core.shop", "tests.core.shop")
     assert JSON.decode(JSON.encode(Color.RED)) is Color.RED
 
 
@@ -540,7 +547,7 @@ def test_one_file_under_two_names() -> None:
 def test_a_type_that_names_itself() -> None:
     """A recursive `type` statement is compiled as far as the values go."""
     names: dict[str, Any] = {}
-    exec("type Json = int | str | set[int] | list[Json] | dict[str, Json]", names)  # noqa: S102
+    exec("type Json = int | str | set[int] | list[Json] | dict[str, Json]", names)
     shape = Shape.of(names["Json"])
     value = {"$a": [1, {"b": {2, 1}}]}
     assert alike(JSON.decode(JSON.encode(value, shape), shape), value)

@@ -228,8 +228,11 @@ def function(
         if not callable(target) or not hasattr(target, "__qualname__"):
             raise DeclarationError(f"@function needs a def or async def, not {target!r}")
         contract = _contract_of(target)
-        form: type[Function[Any, Any]] = AsyncFunction if contract.is_async else PlainFunction
-        declared = form(target, name=name, retries=retries, timeout=timeout, on_crash=on_crash)
+        make: Callable[..., Function[Any, Any]]
+        make = AsyncFunction if contract.is_async else PlainFunction
+        declared: Function[Any, Any] = make(
+            target, name=name, retries=retries, timeout=timeout, on_crash=on_crash
+        )
         register(declared)
         return declared
 

@@ -308,7 +308,7 @@ _CONTAINERS: dict[Any, Callable[[Node, Node], Node]] = {
     list: lambda item, _: ListNode(item),
     set: lambda item, _: SetNode(item, set, set),
     frozenset: lambda item, _: SetNode(item, frozenset, frozenset),
-    dict: lambda key, item: DictNode(key, item),
+    dict: DictNode,
     collections.abc.Set: lambda item, _: SetNode(item, collections.abc.Set, set),
     collections.abc.MutableSet: lambda item, _: SetNode(item, collections.abc.MutableSet, set),
     collections.abc.Mapping: lambda key, item: DictNode(
