@@ -116,6 +116,19 @@ class SqliteDatabase:
                 raise
             return answer
 
+    def write_alone(
+        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with self._lock:
+            session = self._session or self._ready()
+            if self._read_only is not None:
+                raise StoreUnusable(self._read_only)
+            try:
+                return verb(session, *args, **kwargs)
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise self._explained(error) from error
+
     def poke(self) -> None:
         self._pokes.poke()
 
