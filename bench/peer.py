@@ -91,8 +91,7 @@ def _theirs(python: Path, scenario: str, steps: int, *, wal: bool) -> float:
                 f"--n={steps}",
             ],
             cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
         )
