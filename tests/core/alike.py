@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -31,4 +30,4 @@ def alike(one: Any, other: Any) -> bool:
         return all(alike(getattr(one, name), getattr(other, name)) for name in names)
     if isinstance(one, BaseException):
         return alike(one.args, other.args)
-    return bool(one == other) or (one != one and math.isnan(other)) or repr(one) == repr(other)
+    return bool(one == other) or repr(one) == repr(other)

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.shop import Account, Color, Movie, Order, Percent, Point, Size, Tree, User
 
 from perdure.core.codec import JSON, Codec
 from perdure.core.contract import Contract
 from perdure.core.errors import ContractError, DeclarationError, DecodingError, EncodingError
+from tests.core.shop import Account, Color, Movie, Order, Percent, Point, Size, Tree, User
 
 if TYPE_CHECKING:
     from somewhere import Nothing  # type: ignore[import-not-found]
@@ -49,9 +49,11 @@ def nothing() -> None: ...
 def one(n: int) -> int: ...  # type: ignore[empty-body]
 def bare(a, b=2): ...  # type: ignore[no-untyped-def]
 def strict(a: int = 1, b: int = 2, /, c: int = 3, *rest: int, d: int = 4, **extra: str) -> None: ...
-def sloppy(n: int = None) -> None: ...  # type: ignore[assignment]
+def sloppy(n: int = None) -> None: ...  # type: ignore[assignment]  # noqa: RUF013
 def with_context(ctx: Context, order: Order, n: int = 1) -> None: ...
-def with_model(x: int, model: Annotated[object, Model()], *, log: Context | None = None) -> None: ...
+def with_model(
+    x: int, model: Annotated[object, Model()], *, log: Context | None = None
+) -> None: ...
 def movies(**extra: Unpack[Movie]) -> None: ...
 def percent(p: Percent) -> Percent: ...  # type: ignore[empty-body]
 def anything(value: Any) -> Any: ...
@@ -203,7 +205,11 @@ def test_what_cannot_be_written_is_named() -> None:
     ("fn", "text", "says"),
     [
         (charge, "{}", "charge() missing input 'order'"),
-        (charge, '{"order":{"id":1}}', "was given nothing at order.amount; its contract says float"),
+        (
+            charge,
+            '{"order":{"id":1}}',
+            "was given nothing at order.amount; its contract says float",
+        ),
         (charge, '{"order":{"id":1,"amount":1},"ammount":1}', "did you mean 'amount'?"),
         (charge, '{"order":{"id":1,"amount":1},"amount":"3"}', "'3' (str) at amount"),
         (charge, "[1]", "must be a JSON object of order, amount, note, not '[1]'"),

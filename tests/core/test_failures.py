@@ -15,7 +15,6 @@ import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.shop import Color, Order
 
 from perdure.core.codec import JSON
 from perdure.core.decide import CANCELLED_BEFORE_IT_BEGAN
@@ -29,6 +28,7 @@ from perdure.core.errors import (
     StepTimeout,
     TidTaken,
 )
+from tests.core.shop import Color, Order
 
 
 class Declined(Exception):
@@ -128,7 +128,7 @@ def back(error: BaseException) -> Any:
         ZeroDivisionError("division by zero"),
         json.JSONDecodeError("Expecting value", "{", 1),
         subprocess.CalledProcessError(3, ["ls", "x"], b"out", b"err"),
-        asyncio.TimeoutError("late"),
+        TimeoutError("late"),
         Declined(5, card="42"),
         Silent(Order(1, 2.0)),
         Precise(Color.RED, (1, 2)),
@@ -173,7 +173,7 @@ def raised(error: BaseException, cause: BaseException | None = None) -> BaseExce
         if cause is None:
             raise error
         raise error from cause
-    except BaseException as caught:  # noqa: BLE001 - the test hands in any
+    except BaseException as caught:
         return caught
 
 
@@ -199,10 +199,10 @@ def test_context_is_kept_unless_it_is_suppressed() -> None:
         except KeyError:
             if quiet:
                 raise ValueError("second") from None
-            raise ValueError("second")  # noqa: B904 - the context is what is tested
+            raise ValueError("second")
 
     for quiet in (False, True):
-        with pytest.raises(ValueError) as caught:  # noqa: PT011
+        with pytest.raises(ValueError) as caught:
             fail(quiet)
         again = back(caught.value)
         assert again.__suppress_context__ is quiet
@@ -225,7 +225,7 @@ def test_traceback_is_bounded() -> None:
             raise ValueError("x" * 20_000)
         dive(n - 1)
 
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(ValueError) as caught:
         dive(300)
     assert len(back(caught.value).perdure_traceback) <= 8192
 
@@ -266,7 +266,7 @@ def test_what_cannot_be_written_is_left_out() -> None:
 def test_a_stranger_becomes_a_step_error() -> None:
     """An error whose class is not loaded is told by a StepError, and nothing is imported."""
     module = types.ModuleType("elsewhere")
-    exec("class Far(Exception): pass", module.__dict__)  # noqa: S102 - a class of another program
+    exec("class Far(Exception): pass", module.__dict__)
     module.Far.__module__ = "elsewhere"  # type: ignore[attr-defined]
     sys.modules["elsewhere"] = module
     try:
@@ -315,7 +315,9 @@ def test_type_and_message_are_enough() -> None:
     assert str(again) == "cancelled while nothing of it ran"
     assert JSON.decode_error('{"type":"builtins:KeyError","message":"x"}').args == ("x",)
     assert isinstance(JSON.decode_error('{"type":"os:system","message":"ls"}'), StepError)
-    assert isinstance(JSON.decode_error('{"type":"tests.core.shop:Order","message":"ls"}'), StepError)
+    assert isinstance(
+        JSON.decode_error('{"type":"tests.core.shop:Order","message":"ls"}'), StepError
+    )
 
 
 @pytest.mark.parametrize("text", ["", "5", "{}", '{"message":"x"}', "[]"])
@@ -342,4 +344,4 @@ def test_any_fields_make_an_exception(fields: dict[str, Any]) -> None:
 def test_copying_would_not_have_done() -> None:
     """The reason why errors are not rebuilt by their constructors, as pickle does it."""
     with pytest.raises(TypeError):
-        pickle.loads(pickle.dumps(Declined(5, card="42")))  # noqa: S301
+        pickle.loads(pickle.dumps(Declined(5, card="42")))

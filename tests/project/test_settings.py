@@ -202,3 +202,10 @@ def test_the_reference_page_has_every_setting() -> None:
         assert setting.doc.endswith((".", ")"))
         assert f"`{setting.variable}`" in page
     assert '- Default: `"15s"`' in page
+
+
+def test_a_call_may_name_a_section(project: Project) -> None:
+    """`worker={"lease": "3s"}` is `worker.lease`; what is unknown in it is refused by its name."""
+    assert load(project, {"worker": {"lease": "3s", "threads": None}}, {}).worker.lease == 3_000_000
+    with pytest.raises(SettingsError, match=r"unknown setting worker\.leas.* worker\.lease"):
+        load(project, {"worker": {"leas": "3s"}}, {})

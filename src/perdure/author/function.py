@@ -59,7 +59,7 @@ class Function(Generic[P, R]):
         on_crash: OnCrash,
     ) -> None:
         self.fn = fn
-        self.name = _checked_name(name, fn)
+        self.name = checked_name(name, fn)
         self.contract = _contract_of(fn)
         self.step_key: str | None = None
         self._set(retries=retries, timeout=timeout, on_crash=on_crash)
@@ -228,8 +228,7 @@ def function(
         if not callable(target) or not hasattr(target, "__qualname__"):
             raise DeclarationError(f"@function needs a def or async def, not {target!r}")
         contract = _contract_of(target)
-        form = AsyncFunction if contract.is_async else PlainFunction
-        declared: Function[Any, Any] = form(
+        declared = _form(contract)(
             target, name=name, retries=retries, timeout=timeout, on_crash=on_crash
         )
         register(declared)
@@ -260,6 +259,10 @@ class FunctionDecorator:
     def __call__(self, fn: Any, /) -> Any: ...
 
 
+def _form(contract: Contract) -> Callable[..., Function[Any, Any]]:
+    return AsyncFunction if contract.is_async else PlainFunction
+
+
 def _contract_of(fn: Callable[..., Any]) -> Contract:
     contract = Contract.of(fn)
     if contract.is_generator:
@@ -270,7 +273,12 @@ def _contract_of(fn: Callable[..., Any]) -> Contract:
     return contract
 
 
-def _checked_name(name: str | None, fn: Callable[..., Any]) -> str:
+def checked_name(name: str | None, fn: Callable[..., Any]) -> str:
+    """The name under which a callable is declared.
+
+    Raises:
+        DeclarationError: It is no name.
+    """
     if name is None:
         name = fn.__name__
         if name == "<lambda>":

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from perdure.author.function import AsyncFunction, Function, _checked_name
+from perdure.author.function import AsyncFunction, Function, checked_name
 from perdure.author.registry import register
 from perdure.core.codec import JSON
 from perdure.core.contract import Contract
@@ -37,7 +37,7 @@ class Workflow(Generic[P, R]):
 
     def __init__(self, fn: Callable[..., Any], *, name: str | None, version: str) -> None:
         self.fn = fn
-        self.name = _checked_name(name, fn)
+        self.name = checked_name(name, fn)
         if not isinstance(version, str) or len(version) > 100:
             raise DeclarationError(f"version={version!r} of {self.name}() is not a short text")
         self.version = version

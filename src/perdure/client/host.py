@@ -12,15 +12,17 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from perdure.client.connection import Connection, connect
 from perdure.core.errors import UsageError
 from perdure.core.run import NewRun
+from perdure.engine.intake import Newcomer
 from perdure.engine.resident import Definition, Resident
 from perdure.project.folder import Project
+from perdure.store import Store
 from perdure.worker.worker import Outcome, Worker
 
 log = logging.getLogger("perdure.client")
@@ -41,8 +43,9 @@ class Host:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: Worker | None = None
+        self._own_store: Store | None = None
         self._grace: float | None = None
-        self._pid = os.getpid()
+        self.pid = os.getpid()
 
     @property
     def worker(self) -> Worker:
@@ -131,6 +134,9 @@ class Host:
             raise UsageError("this host is open already; make another one with perdure.open()")
 
     def _disconnect(self) -> None:
+        store, self._own_store = self._own_store, None
+        if store is not None:
+            store.close()
         if self._owns_connection:
             self.connection.close()
 
@@ -158,7 +164,8 @@ class Host:
         store = self.connection.store
         opener = self.connection.opener()
         if not self.connection.is_memory:
-            store = opener()  # the worker's own, so that its pokes wake this process's clients
+            # The worker's own, so that its pokes wake this process's clients.
+            store = self._own_store = opener()
         return Worker(
             store,
             opener,
@@ -196,6 +203,10 @@ class Host:
             log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
         return resident
 
+    def queue(self, run: NewRun) -> Newcomer | None:
+        """Take in a run for which there is no room, with others; None: not on the worker's loop."""
+        return self.worker.engine.queue(run) if self.is_on_this_loop() else None
+
     def begin_stored(self, run: NewRun, definition: Definition) -> Resident:
         """Take up a run that was stored as held by this worker."""
         engine = self.worker.engine
@@ -229,10 +240,29 @@ class Host:
 _hosts: list[Host] = []
 
 
+@contextlib.contextmanager
+def hosting(connection: Connection, worker: Worker) -> Iterator[Host]:
+    """Make a worker that lives on the running loop the host of this process, for a while: what its
+    steps start executes on it, and a wait that would block its loop is refused.
+
+    Args:
+        connection: The project's connection; its store is another object than the worker's.
+        worker: A worker that was started on the running loop; it is not ended here.
+    """
+    host = Host(connection, owns_connection=False)
+    host._worker = worker
+    host._loop = asyncio.get_running_loop()
+    _hosts.append(host)
+    try:
+        yield host
+    finally:
+        _hosts.remove(host)
+
+
 def current_host() -> Host | None:
     """The host that was opened last in this process and is still open, or None."""
     for host in reversed(_hosts):
-        if host._pid == os.getpid():
+        if host.pid == os.getpid():
             return host
     return None
 

@@ -172,7 +172,9 @@ class Contract:
         for one, value in self._bind(args, kwargs):
             if one.kind is Parameter.VAR_POSITIONAL:
                 items = cast("Sequence[object]", value)
-                read: object = [_parsed(one, item, subject, f"[{i}]") for i, item in enumerate(items)]
+                read: object = [
+                    _parsed(one, item, subject, f"[{i}]") for i, item in enumerate(items)
+                ]
             elif one.kind is Parameter.VAR_KEYWORD:
                 extra = cast("Mapping[str, object]", value)
                 read = {key: _parsed(one, item, subject, f".{key}") for key, item in extra.items()}
@@ -306,9 +308,7 @@ class Contract:
                 path=one.name,
             ) from None
 
-    def _arranged(
-        self, values: dict[str, object]
-    ) -> tuple[tuple[object, ...], dict[str, object]]:
+    def _arranged(self, values: dict[str, object]) -> tuple[tuple[object, ...], dict[str, object]]:
         """The values as the arguments of a call, in the way in which each may be passed."""
         args: list[object] = []
         kwargs: dict[str, object] = {}
@@ -414,9 +414,13 @@ def _parsed(one: Input, value: object, subject: str, part: str) -> object:
     except (ContractError, DecodingError) as first:
         # Perhaps it is the text itself: a name of an Enum, a date, a path.
         try:
-            return _PLAIN.decode(_PLAIN.encode(value), one.shape, at=one.name + part, subject=subject)
+            return _PLAIN.decode(
+                _PLAIN.encode(value), one.shape, at=one.name + part, subject=subject
+            )
         except (ContractError, DecodingError):
-            raise (first if isinstance(first, ContractError) else _not_fit(one, value, subject, part)) from None
+            raise (
+                first if isinstance(first, ContractError) else _not_fit(one, value, subject, part)
+            ) from None
 
 
 def _not_fit(one: Input, value: object, subject: str, part: str) -> ContractError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
+from inspect import Parameter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,9 +39,9 @@ def input_schema(contract: Contract) -> Schema:
     properties: dict[str, Schema] = {}
     for name, one in contract.inputs.items():
         schema = _schema(one.shape.annotation, definitions)
-        if one.kind is one.kind.VAR_POSITIONAL:
+        if one.kind is Parameter.VAR_POSITIONAL:
             schema = {"type": "array", "items": schema}
-        elif one.kind is one.kind.VAR_KEYWORD:
+        elif one.kind is Parameter.VAR_KEYWORD:
             schema = {"type": "object", "additionalProperties": schema}
         elif not one.is_required:
             schema = _with_default(schema, one.default)
@@ -73,10 +74,10 @@ def _schema(annotation: Any, definitions: dict[str, Schema]) -> Schema:
     except Exception:  # noqa: BLE001 - what msgspec does not take as a whole, in parts
         return _schema_in_parts(annotation, definitions)
     definitions.update(found)
-    return cast("Schema", made)
+    return made
 
 
-def _hook(cls: type, definitions: dict[str, Schema]) -> Schema:
+def _hook(cls: type[Any], definitions: dict[str, Schema]) -> Schema:
     """The schema of a class that msgspec does not know."""
     if is_model(cls):
         return _model_schema(cls, definitions)

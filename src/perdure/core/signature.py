@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from inspect import Parameter
 from typing import Any, cast
 
 from perdure.core.codec import Shape
+from perdure.core.codec.names import names_around
 from perdure.core.errors import DeclarationError
 
 COLLECTED = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -40,7 +40,7 @@ class Input:
     """
 
     name: str
-    kind: inspect._ParameterKind
+    kind: object
     shape: Shape
     is_required: bool
     default: object
@@ -86,7 +86,8 @@ def read_signature(fn: Callable[..., object], name: str) -> Signature:
             inputs[parameter.name] = _input(name, parameter, hint, bool(injected))
     body = _body(fn)
     is_generator = inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body)
-    output, chunks = _outcome(hints.get("return", Any), is_generator)
+    returned = body if isinstance(body, type) else hints.get("return", Any)
+    output, chunks = _outcome(returned, is_generator)
     return Signature(
         inputs=inputs,
         injected=injected,
@@ -174,7 +175,7 @@ def _body(fn: object) -> Any:
         elif inspect.ismethod(fn):
             fn = fn.__func__
         elif not inspect.isroutine(fn) and not isinstance(fn, type):
-            fn = type(fn).__call__  # type: ignore[operator]
+            fn = cast("Any", type(fn)).__call__
         else:
             return fn
 
@@ -183,7 +184,7 @@ def _hints(fn: object, name: str) -> dict[str, Any]:
     """The annotations of a function, with names resolved: also those of classes that are local to
     the function in which this one is being declared."""
     body = inspect.unwrap(_body(fn))
-    target = body.__init__ if isinstance(body, type) else body
+    target = cast("Any", body).__init__ if isinstance(body, type) else body
     try:
         return _resolved(target, {})
     except Exception:  # noqa: BLE001 - an annotation is any expression
@@ -204,21 +205,13 @@ def _resolved(target: Any, local: dict[str, Any]) -> dict[str, Any]:
 
 
 def _enclosing_names(target: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    qualified = getattr(target, "__qualname__", "")
-    outside, _, _ = qualified.rpartition(".<locals>.")
-    frame = sys._getframe() if outside else None  # the only way to names that are still local
-    while frame is not None:
-        if frame.f_code.co_qualname == outside:
-            found |= frame.f_locals
-            break
-        frame = frame.f_back
+    found = names_around(getattr(target, "__qualname__", ""))
     closure = getattr(target, "__closure__", None) or ()
     names = target.__code__.co_freevars if closure else ()
     for free, cell in zip(names, closure, strict=True):
         try:
             found[free] = cell.cell_contents
-        except ValueError:
+        except ValueError:  # not filled yet
             continue
     return found
 

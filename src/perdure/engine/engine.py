@@ -25,18 +25,16 @@ from typing import Any, Protocol
 
 import msgspec
 
-from perdure.author import registry
-from perdure.author.function import Function
-from perdure.author.workflow import Workflow
 from perdure.core.decide import Finish, HandBack, Park, Suspend, Turn, Verdict
 from perdure.core.errors import Unreplayable
 from perdure.core.events import Cancel, Child, Command, Event, EventKind, Step, Timer
 from perdure.core.run import Kind, NewRun, Run, Status
 from perdure.engine.alarms import Alarms
 from perdure.engine.committer import Committer
+from perdure.engine.intake import Intake, Newcomer
 from perdure.engine.launcher import Launcher
 from perdure.engine.outbox import Batch, Outbox, renamed
-from perdure.engine.resident import STARTED, Definition, Resident
+from perdure.engine.resident import STARTED, Definition, Resident, definition_of, workflow_of
 from perdure.engine.threads import Threads
 from perdure.engine.turns import take_turn
 from perdure.store import Store
@@ -112,6 +110,7 @@ class Engine:
     ) -> None:
         self.residents: dict[int, Resident] = {}
         self.is_draining = False
+        self._is_hurried = False
         self.threads = Threads(threads)
         self._store = store
         self._host = host
@@ -127,6 +126,9 @@ class Engine:
             rename=self._rename,
             give_up=self._forget,
             lost=host.lost,
+        )
+        self._intake = Intake(
+            store, loop, committer, new_tid=host.new_tid, stored=self._newcomers_stored
         )
         self._warm: OrderedDict[int, Resident] = OrderedDict()
         self._cached_runs = 0 if always_replay else cached_runs
@@ -168,6 +170,14 @@ class Engine:
         resident = Resident(run, definition, attempt=1)
         self._begin(resident, None if is_stored else run)
         return resident
+
+    def queue(self, run: NewRun) -> Newcomer:
+        """Store a run that is started here for whoever has room, together with others."""
+        return self._intake.add(run)
+
+    def _newcomers_stored(self) -> None:
+        self._host.claimable(None)
+        self._store.poke()
 
     def _begin(self, resident: Resident, birth: NewRun | None) -> None:
         resident.birth = birth
@@ -213,7 +223,7 @@ class Engine:
         is let go of, so that it may end elsewhere."""
         self._waiters.setdefault(tid, []).append(tell)
 
-    def ensure_stored(self, resident: Resident) -> None:
+    def ensure_stored(self, resident: Resident | Newcomer) -> None:
         """See to it that a run born here is durable before this returns; may block for a commit.
 
         For callers on the loop: the handle of a run tells nobody its TID before.
@@ -221,6 +231,9 @@ class Engine:
         Raises:
             StoreUnavailable: It could not be stored now; the engine keeps trying.
         """
+        if isinstance(resident, Newcomer):
+            self._intake.ensure_stored(resident)
+            return
         birth = resident.birth
         if birth is None:
             return
@@ -265,6 +278,7 @@ class Engine:
                 new_child=self._new_child,
                 is_draining=self.is_draining,
                 is_here=self._is_here,
+                fingerprint=self._host.fingerprint,
             )
             self._active = None
             if turn is not None:
@@ -293,7 +307,7 @@ class Engine:
     # --- after the commit ---------------------------------------------------------------------------
 
     def _settle(self, batch: Batch, verdicts: list[Verdict]) -> None:
-        concerns_others = False
+        concerns_others = has_asked_children = False
         to_look_at: set[int] = set()
         for (resident, turn), verdict in zip(batch, verdicts, strict=True):
             resident.is_committing = False
@@ -306,7 +320,7 @@ class Engine:
                 continue
             self._note_written(resident, turn)
             if turn.cancel_children:
-                concerns_others = True
+                concerns_others = has_asked_children = True
             for child in turn.children:
                 concerns_others = self._born(child) or concerns_others
             if turn.then is None or verdict is Verdict.MAIL:
@@ -318,7 +332,11 @@ class Engine:
             self._let_go(resident, turn.then)
             if resident.parent is not None:
                 self._tell_parent(resident.parent, turn.then, to_look_at)
-        if to_look_at:
+        if has_asked_children:
+            # They may be held here, or wait in the store to be claimed here.
+            self._run_errand(self.look_for_mail())
+            self._host.claimable(None)
+        elif to_look_at:
             self._run_errand(self.look_for_mail(to_look_at))
         if concerns_others:
             self._store.poke()
@@ -475,8 +493,7 @@ class Engine:
                 warm.crashes = run.crashes
                 return warm
             warm.machine.close()
-        definition = registry.find(run.name, run.version)
-        assert isinstance(definition, Workflow | Function), "claimed by name and version"
+        definition = definition_of(run.name, run.version)
         resident = Resident(run, definition, attempt=run.attempt)
         if definition.kind is not run.kind:
             reason = f"it is a {run.kind} run, but {run.name} is a {definition.kind} here"
@@ -508,8 +525,7 @@ class Engine:
 
     def _new_child(self, parent: Resident, command: Child) -> NewRun:
         pending = parent.machine.pending.get(command.ordinal)
-        target = pending.target if pending is not None else None
-        known = target if isinstance(target, Workflow) else None
+        known = workflow_of(pending.target) if pending is not None else None
         is_held = known is not None and not self.is_draining and self._host.has_room()
         return NewRun(
             tid=self._host.new_tid(),
@@ -531,9 +547,7 @@ class Engine:
         if child.worker != self._host.worker_id:
             self._host.claimable(None)
             return True
-        definition = registry.find(child.name, child.version)
-        assert isinstance(definition, Workflow), "the parent has called it, so it is known"
-        self.begin(child, definition, is_stored=True)
+        self.begin(child, definition_of(child.name, child.version), is_stored=True)
         return False
 
     def _rename(self, resident: Resident, turn: Turn, tid: int) -> tuple[Resident, Turn]:
@@ -558,6 +572,7 @@ class Engine:
             new_child=self._new_child,
             is_draining=False,
             is_here=self._is_here,
+            fingerprint=self._host.fingerprint,
         )
         assert fresh is not None, "the first turn of a run has a row"
         return resident, fresh
@@ -573,7 +588,7 @@ class Engine:
         self.is_draining = True
         for resident in list(self.residents.values()):
             self._make_ready(resident)
-        if not await self._is_quiet_within(grace):
+        if self._is_hurried or not await self._is_quiet_within(grace):
             for resident in list(self.residents.values()):
                 self._launcher.stop_all(resident)
                 self._make_ready(resident)
@@ -587,7 +602,12 @@ class Engine:
                 await self._quiet.wait()
         except TimeoutError:
             return False
-        return True
+        return not self.residents
+
+    def hurry(self) -> None:
+        """End the grace of `drain`: what still runs is handed back at once."""
+        self._is_hurried = True
+        self._quiet.set()
 
     def _check_quiet(self) -> None:
         if not self.residents:

@@ -15,12 +15,11 @@ from typing import Any, Protocol
 import msgspec
 
 from perdure.author.context import Progress
-from perdure.author.function import Function
 from perdure.core.codec import JSON
 from perdure.core.errors import StepInterrupted
 from perdure.core.events import Event, EventKind, Step
 from perdure.core.retry import decide_retry
-from perdure.engine.resident import Resident
+from perdure.engine.resident import Resident, function_of
 from perdure.engine.steps import Flight, Steps
 from perdure.engine.threads import Threads
 
@@ -76,8 +75,8 @@ class Launcher:
             self._hold_back(resident, ordinal, HELD_BACK_SECONDS)
             return
         pending = resident.machine.pending[ordinal]
-        function, command = pending.target, pending.command
-        assert isinstance(function, Function)
+        command = pending.command
+        function = function_of(pending.target)
         assert isinstance(command, Step)
         attempt = resident.tries.get(ordinal, 1)
         if function.on_crash == "fail" and resident.started.get(ordinal) != attempt:

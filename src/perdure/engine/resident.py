@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from perdure.author import registry
 from perdure.author.context import Context, enter_fresh
 from perdure.author.function import Function
 from perdure.author.workflow import Workflow, body_of
@@ -18,6 +19,26 @@ from perdure.engine.steps import Flight
 from perdure.machine import Machine
 
 Definition = Workflow[Any, Any] | Function[Any, Any]
+
+
+def definition_of(name: str, version: str) -> Definition:
+    """The code of a run that was claimed by name and version."""
+    found = registry.find(name, version)
+    assert isinstance(found, Workflow | Function), f"{name} {version} was claimed but is not known"
+    return found  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
+
+
+def workflow_of(target: object) -> Workflow[Any, Any]:
+    """The workflow that a body has called."""
+    assert isinstance(target, Workflow)
+    return target  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
+
+
+def function_of(target: object) -> Function[Any, Any]:
+    """The function that a body has called."""
+    assert isinstance(target, Function)
+    return target  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
+
 
 STARTED = Event(kind=EventKind.STARTED)
 

@@ -139,7 +139,9 @@ class Steps:
         """Start an attempt."""
         function = flight.function
         try:
-            args, kwargs = function.contract.decode_input(JSON, bytes(flight.command.input).decode())
+            args, kwargs = function.contract.decode_input(
+                JSON, bytes(flight.command.input).decode()
+            )
         except Exception as error:  # noqa: BLE001 - becomes the outcome of the step
             self._loop.call_soon(self._land, flight, None, error)
             return
@@ -174,7 +176,7 @@ class Steps:
         error: BaseException | None = None
         try:
             result = await flight.function.fn(*args, **kwargs)
-            value = flight.function.contract.encode_output(JSON, result)
+            value = _written(flight, result)
         except asyncio.CancelledError as caught:
             task = flight.task
             if flight.is_timed_out:
@@ -202,7 +204,7 @@ class Steps:
                     "declare it async def, or return the awaited value",
                     path="result",
                 )
-            value = flight.function.contract.encode_output(JSON, result)
+            value = _written(flight, result)
         except BaseException as caught:  # noqa: BLE001 - the outcome of the step
             error = caught
         try:
@@ -249,6 +251,15 @@ class Steps:
         if flight.timer is not None:
             flight.timer.cancel()
             flight.timer = None
+
+
+def _written(flight: Flight, result: object) -> str:
+    """Write an outcome down, and make sure that it can be read back: once it is recorded, a
+    workflow that cannot read it could not go on."""
+    contract = flight.function.contract
+    value = contract.encode_output(JSON, result)
+    contract.decode_output(JSON, value)
+    return value
 
 
 def _timeout_error(flight: Flight) -> StepTimeout:

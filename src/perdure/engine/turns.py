@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from perdure.core.decide import Finish, HandBack, Next, Park, Suspend, Turn
+from perdure.core.errors import Unreplayable
 from perdure.core.events import (
     Cancel,
     Cancelled,
@@ -43,6 +44,7 @@ def take_turn(
     new_child: Callable[[Resident, Child], NewRun],
     is_draining: bool,
     is_here: Callable[[int], bool],
+    fingerprint: Callable[[], str],
 ) -> Turn | None:
     """Deliver what is queued; None: there is nothing to write.
 
@@ -51,6 +53,7 @@ def take_turn(
         new_child: Makes the run for a child command.
         is_draining: The worker stops: the run is handed back as soon as nothing of it runs.
         is_here: Whether a run with this TID is in memory here: a parent is kept beside its children.
+        fingerprint: Identifies the code, for a run that cannot go on with it.
     """
     if resident.parking is not None:
         return Turn(tid=resident.tid, attempt=resident.attempt, then=resident.parking)
@@ -58,10 +61,10 @@ def take_turn(
     consumed: list[int] = []
     try:
         _deliver(resident, now, rows, consumed)
-    except Exception as error:  # noqa: BLE001 - the machine itself failed: park, lose nothing
-        code = ""
-        reason = f"its body could not be driven: {type(error).__name__}: {error}"
-        resident.parking = Park(reason=reason, code=code)
+    except Exception as error:  # noqa: BLE001 - whatever it is: park, and lose nothing
+        is_code = isinstance(error, Unreplayable)
+        reason = str(error) if is_code else f"its body could not be driven: {error!r}"
+        resident.parking = Park(reason=reason, code=fingerprint())
         return Turn(tid=resident.tid, attempt=resident.attempt, then=resident.parking)
     children, cancelled = _family(resident, new_child)
     then = _next(resident, now, is_draining=is_draining, is_here=is_here)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from perdure.core.errors import NotInWorkflow
+from perdure.core.errors import NotInWorkflow, Unreplayable
 from perdure.core.events import (
     Cancel,
     Cancelled,
@@ -46,7 +46,7 @@ from perdure.machine.closing import close_body
 from perdure.machine.futures import Call, Task, TimerHandle
 from perdure.machine.loop import Loop
 from perdure.machine.pending import Pending, Target
-from perdure.machine.replay import reconcile
+from perdure.machine.replay import reconcile, words
 
 if TYPE_CHECKING:
     import random
@@ -216,13 +216,21 @@ class Machine:
         del self.pending[pending.ordinal]
         future = pending.future
         value = "null" if event.value is None else event.value
-        try:
-            if not failed:
-                future.set_result(pending.target.decode(value))
-                return
-            error = pending.target.decode_error(value)
-        except Exception as problem:  # noqa: BLE001 - the body sees it as the outcome
-            error = problem
+        if not failed:
+            try:
+                outcome = pending.target.decode(value)
+            except Exception as problem:
+                # A body that saw this as an exception would end for good by a slip in an
+                # annotation. Nothing is wrong with the run: it can go on once the code is mended.
+                raise Unreplayable(
+                    f"the recorded outcome of {words(pending.command)} cannot be read by the code "
+                    f"as it is: {problem}",
+                    seq=-1,
+                    recorded=value[:200],
+                ) from problem
+            future.set_result(outcome)
+            return
+        error = pending.target.decode_error(value)
         if isinstance(error, StopIteration):
             stopped = RuntimeError(f"the call raised {error!r}, which no coroutine can raise")
             stopped.__cause__ = error

@@ -39,7 +39,7 @@ def reconcile(row: Row, commands: list[Command], drift: list[str]) -> list[Step 
         if isinstance(old, Step | Child) and isinstance(new, Step | Child):
             if bytes(old.input) != bytes(new.input):
                 drift.append(
-                    f"{_words(old)} was called with {_text(old)}, the code now calls it with "
+                    f"{words(old)} was called with {_text(old)}, the code now calls it with "
                     f"{_text(new)}; the recorded input counts"
                 )
                 kept.append(old)
@@ -61,8 +61,8 @@ def _identity(command: Command) -> tuple[object, ...]:
 
 
 def _parted(row: Row, old: Command | None, new: Command | None) -> Unreplayable:
-    recorded = "" if old is None else _words(old)
-    current = "" if new is None else _words(new)
+    recorded = "" if old is None else words(old)
+    current = "" if new is None else words(new)
     same_ordinal = getattr(old, "ordinal", None) == getattr(new, "ordinal", None)
     said = _deed(new, brief=same_ordinal)
     return Unreplayable(
@@ -74,7 +74,8 @@ def _parted(row: Row, old: Command | None, new: Command | None) -> Unreplayable:
     )
 
 
-def _words(command: Command) -> str:
+def words(command: Command) -> str:
+    """A command as a person would name it: "step 7 charge()"."""
     if isinstance(command, Step):
         return f"step {command.ordinal} {command.name}()" + _key(command.key)
     if isinstance(command, Child):

@@ -206,8 +206,8 @@ def load(
 
     Args:
         project: Whose settings.
-        overrides: What the call or the command line says, by key ("worker.lease"); None as a
-            value means that nothing is said.
+        overrides: What the call or the command line says, by key ("worker.lease") or by section
+            ({"worker": {"lease": …}}); None as a value means that nothing is said.
         environ: The environment; None: that of the process.
 
     Raises:
@@ -235,7 +235,14 @@ def load(
 def _from_call(overrides: Mapping[str, object]) -> dict[str, object]:
     place = "the call"
     values: dict[str, object] = {}
-    for key, value in overrides.items():
+    named: dict[str, object] = {}
+    for name, told in overrides.items():
+        if name in _SECTIONS and isinstance(told, Mapping):
+            inner = cast("Mapping[str, object]", told)
+            named.update({f"{name}.{key}": entry for key, entry in inner.items()})
+        else:
+            named[name] = told
+    for key, value in named.items():
         if value is None:
             continue
         setting = SETTINGS.get(key)

@@ -36,7 +36,8 @@ class ListNode(Node):
         if not isinstance(value, Collection):
             return untyped.write(value)  # refused; looking into a generator would use it up
         written = write_items(self.item, value)
-        return written if isinstance(value, list) else untyped.write(value)
+        is_list = isinstance(cast("object", value), list)
+        return written if is_list else untyped.write(cast("Any", value))
 
     def read(self, plain: object) -> object:
         if isinstance(plain, list):
@@ -125,7 +126,7 @@ class SetNode(Node):
         try:
             return self.made(items)
         except TypeError as error:
-            raise Unreadable(f"{shown(plain)} is no set: {error}") from None
+            raise Unreadable(f"{shown(items)} is no set: {error}") from None
 
 
 class DictNode(Node):
@@ -157,17 +158,15 @@ class DictNode(Node):
     def write(self, value: object) -> object:
         if not isinstance(value, self.kind):
             raise self.misfit(value)
-        pairs = [
-            self._write_pair(key, item)
-            for key, item in cast("Mapping[object, object]", value).items()
-        ]
+        given = cast("Mapping[Any, object]", value)
+        pairs = [self._write_pair(key, item) for key, item in given.items()]
         if not isinstance(value, dict):
             return untyped.write(value)
         keys = [key for key, _ in pairs]
         if self.key.name == "int" and all(type(key) is int for key in keys):
             return {str(key): item for key, item in pairs}
         if self.is_raw:
-            return dict(zip(map(str.__str__, value), (item for _, item in pairs), strict=True))
+            return dict(zip(map(str.__str__, given), (item for _, item in pairs), strict=True))
         if all(map(untyped.is_plain_key, keys)):
             return dict(pairs)
         return {"$map": [list(pair) for pair in pairs]}

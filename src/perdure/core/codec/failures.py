@@ -20,6 +20,7 @@ Writing never raises, whatever an exception does in its `__str__`.
 from __future__ import annotations
 
 import traceback
+from types import FunctionType
 from typing import Any, cast
 
 from perdure.core.codec import untyped
@@ -53,14 +54,14 @@ def write_error(error: BaseException) -> Written:
 
 def _write(error: BaseException, seen: set[int], depth: int) -> Written:
     written: Written = {"type": _type_name(error), "message": _message(error)}
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
+    group = _as_group(error)
+    if group is not None:
         written["message"] = _clean(group.message)
         if depth > 0:
             written["exceptions"] = [_write(one, seen, depth - 1) for one in group.exceptions]
     elif not _stands_for_another(error):
-        args = _plain_or_none(list(cast("tuple[object, ...]", _own(error, "args"))))
-        if args is not None and args != [written["message"]]:
+        args = _plain_or_none(list(cast("tuple[object, ...]", _own(error, "args") or ())))
+        if args is not None and not _is_said_by_message(error, args, written):
             written["args"] = args
     state = {} if _stands_for_another(error) else _state(error)
     if state:
@@ -75,6 +76,19 @@ def _write(error: BaseException, seen: set[int], depth: int) -> Written:
         ]
     _write_origin(error, written, seen, depth)
     return written
+
+
+def _as_group(error: BaseException) -> BaseExceptionGroup[BaseException] | None:
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    return cast("BaseExceptionGroup[BaseException]", error)
+
+
+def _is_said_by_message(error: BaseException, args: object, written: Written) -> bool:
+    """Whether the message alone makes the error again, without any code of its class."""
+    return args == [written["message"]] and not isinstance(
+        cast("Any", type(error)).__init__, FunctionType
+    )
 
 
 def _write_origin(error: BaseException, written: Written, seen: set[int], depth: int) -> None:
@@ -203,7 +217,9 @@ def _rebuilt(written: Written) -> BaseException | None:
             error = _by_constructor(cls, _text(written, "message"))
             if error is not None:
                 return error
-        args = untyped.read(written["args"]) if "args" in written else [_text(written, "message")]
+        args: list[object] = [_text(written, "message")]
+        if "args" in written:
+            args = untyped.read(written["args"])
         error = _by_base(cls, args)
         _set_state(error, written.get("state", {}))
         str(error)

@@ -11,6 +11,7 @@ written is then the same everywhere.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable
 
@@ -54,3 +55,19 @@ def class_of(name: str, known: Iterable[type] = ()) -> type | None:
 def is_findable(cls: type) -> bool:
     """Whether the name of a class leads back to it."""
     return class_of(name_of(cls)) is cls
+
+
+def names_around(qualified: str) -> dict[str, object]:
+    """The names that are local to the function in which something is being declared.
+
+    Args:
+        qualified: The `__qualname__` of what is being declared.
+
+    Returns:
+        The local names of that function, if it is running just now; else nothing.
+    """
+    outside, _, _ = qualified.rpartition(".<locals>.")
+    frame = inspect.currentframe() if outside else None
+    while frame is not None and frame.f_code.co_qualname != outside:
+        frame = frame.f_back
+    return {} if frame is None else dict(frame.f_locals)

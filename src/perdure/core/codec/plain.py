@@ -16,7 +16,7 @@ import msgspec
 
 from perdure.core.codec import untyped
 from perdure.core.codec.node import Node
-from perdure.core.codec.trouble import Misfit, Unwritable, shown, type_name
+from perdure.core.codec.trouble import Misfit, Unwritable, shown, type_of
 
 
 class PlainNode(Node):
@@ -62,7 +62,7 @@ class PlainNode(Node):
         if self.kind is float:
             return untyped.write(float.__float__(value))
         raise Unwritable(
-            f"a value of type {type_name(type(value))}, which is more than {self.name}; "
+            f"a value of type {type_of(value)}, which is more than {self.name}; "
             f"use {self.name} itself"
         )
 
@@ -72,7 +72,7 @@ class PlainNode(Node):
             self.write(value)
             return value
         try:
-            return msgspec.convert(plain, self.kind)
+            return msgspec.convert(plain, cast("type[object]", self.kind))
         except msgspec.ValidationError:
             raise self.misfit(plain) from None
 
@@ -173,7 +173,7 @@ class EnumNode(Node):
         """Make the node."""
         self.kind = kind
         self.name = kind.__qualname__
-        self._plain_types = {type(member.value) for member in kind}
+        self._plain_types: set[type] = {type(member.value) for member in kind}
 
     def is_direct(self, seen: set[int]) -> bool:
         return not issubclass(self.kind, Flag) and self._plain_types in ({str}, {int})
@@ -193,12 +193,13 @@ class EnumNode(Node):
             if same is value or same == value:
                 return inner
         # Not by its class, which this annotation names already.
-        return {"$name": value.name} if value.name is not None else {"$value": inner}
+        name = cast("str | None", value.name)  # None for a combination of flags without one
+        return {"$value": inner} if name is None else {"$name": name}
 
     def read(self, plain: object) -> object:
+        tagged = cast("dict[str, object]", plain) if isinstance(plain, dict) else None
         try:
-            if isinstance(plain, dict):
-                tagged = cast("dict[str, object]", plain)
+            if tagged is not None:
                 if list(tagged) == ["$name"]:
                     return self.kind[str(tagged["$name"])]
                 if list(tagged) == ["$value"]:
@@ -209,7 +210,7 @@ class EnumNode(Node):
             return self.kind(plain)
         except (ValueError, KeyError):
             names = ", ".join(shown(member.value) for member in list(self.kind)[:10])
-            raise Misfit(plain, f"{self.name} (one of {names})") from None
+            raise Misfit(cast("Any", plain), f"{self.name} (one of {names})") from None
 
 
 class LiteralNode(Node):

@@ -106,11 +106,10 @@ def write(value: object) -> Plain:
 
 def read(plain: Plain, known: Iterable[type] = ()) -> Any:
     """The value that `write` was given; `known`: classes that need not be looked up by name."""
-    kind = type(plain)
-    if kind is dict:
-        return _read_dict(plain, known)
-    if kind is list:
-        return [_read_item(item, index, known) for index, item in enumerate(plain)]
+    if type(plain) is dict:
+        return _read_dict(cast("dict[str, Plain]", plain), known)
+    if type(plain) is list:
+        return _items(plain, known)
     return plain
 
 
@@ -150,7 +149,7 @@ def _write_list(value: Any) -> Plain:
     written: list[Plain] = []
     try:
         for item in value:
-            written.append(write(item))
+            written.append(write(item))  # noqa: PERF401 - its length says where the trouble is
     except Trouble as trouble:
         trouble.parts.append(f"[{len(written)}]")
         raise
@@ -258,6 +257,7 @@ def _write_enum(value: Enum) -> Plain:
 
 
 def by_value(cls: type[Enum], inner: object) -> Enum | None:
+    """The member with this value, or None."""
     try:
         return cls(inner)
     except ValueError:
@@ -375,7 +375,7 @@ def _items(body: Plain, known: Iterable[type]) -> list[Any]:
 
 def _pairs(body: Plain, known: Iterable[type]) -> list[tuple[Any, Any]]:
     pairs = _items(body, known)
-    if not all(isinstance(pair, list) and len(cast("list[Any]", pair)) == 2 for pair in pairs):
+    if not all(type(pair) is list and len(pair) == 2 for pair in pairs):
         raise Unreadable(f"{shown(body)} should be a list of pairs")
     return [(key, item) for key, item in pairs]
 
