@@ -91,7 +91,7 @@ class _Gate:
         await asyncio.shield(self._watch)
 
     async def _look(self) -> None:
-        while not self._is_there():  # noqa: ASYNC110 - another process makes the file
+        while not self._is_there():
             await asyncio.sleep(0.005)
 
     def _is_there(self) -> bool:
