@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
+import threading
 from typing import Any
 
 import perdure
-from perdure import Context, function, sleep, start, workflow
+from perdure import Context, function, list_runs, sleep, start, workflow
 from perdure.engine import engine
-from perdure.stores.sql.sqlite import SqliteSession
+from perdure.stores.sql.sqlite import SqliteDatabase, SqliteSession
 from tests.end_to_end.effects import note
 
 
@@ -113,17 +115,46 @@ def drive(when: str = "", commit: int = 0, batch: int | None = None) -> None:
         engine.MAX_BATCH = batch
     count = _die_at(when, commit)
     with perdure.open():
-        first = start(scenario, key="only")
-        second = start(doomed, key="only")
-        for entry in second.events(follow=True):
-            if entry.kind == "step_completed":
-                break
-        second.cancel("enough")
-        assert first.result(20) == RESULT
-        assert second.wait(20) is perdure.Status.CANCELLED
+        play()
     if when == "count":
         with open("commits", "w") as file:
             file.write(str(count[0]))
+
+
+def play(key: str = "only") -> None:
+    """Start both runs (or find them), cancel one, and wait for all."""
+    first = start(scenario, key=key)
+    second = start(doomed, key=key)
+    for entry in second.events(follow=True):
+        if entry.kind == "step_completed":
+            break
+    second.cancel("enough")
+    assert first.result(60) == RESULT
+    assert second.wait(60) is perdure.Status.CANCELLED
+    for run in list_runs():  # a child that was asked to end may end after its parent
+        run.wait(60)
+
+
+def sleepwalk(write: int) -> None:
+    """Play, but stop before beginning this write; once continued, play on, and play once more."""
+    logging.basicConfig(level=logging.WARNING)
+    original = SqliteDatabase.write
+    one_at_a_time = threading.RLock()  # nobody is left standing in a transaction
+    count = 0
+
+    def write_or_stop(self: SqliteDatabase, verb: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        with one_at_a_time:
+            count += 1
+            if count == write:
+                # To this thread, which then does not return; the process may run on for a moment.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            return original(self, verb, *args, **kwargs)
+
+    SqliteDatabase.write = write_or_stop
+    with perdure.open():
+        play()
+        play("again")
 
 
 def _die_at(when: str, commit: int) -> list[int]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from perdure import Status
-from tests.end_to_end import crash
 from tests.end_to_end.effects import check_journals, effects, every_run, open_of, recorded
 from tests.end_to_end.zygote import Zygote
 
