@@ -34,6 +34,7 @@ from perdure.core.run import Status
 
 if TYPE_CHECKING:
     from perdure.engine.engine import Ending
+    from perdure.engine.intake import Newcomer
     from perdure.engine.resident import Resident
 
 R = TypeVar("R")
@@ -48,7 +49,7 @@ class Run(Generic[R]):
         tid: int,
         *,
         name: str = "",
-        resident: Resident | None = None,
+        resident: Resident | Newcomer | None = None,
     ) -> None:
         self._connection = connection
         self._tid = tid

@@ -12,13 +12,14 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from perdure.client.connection import Connection, connect
 from perdure.core.errors import UsageError
 from perdure.core.run import NewRun
+from perdure.engine.intake import Newcomer
 from perdure.engine.resident import Definition, Resident
 from perdure.project.folder import Project
 from perdure.store import Store
@@ -202,6 +203,10 @@ class Host:
             log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
         return resident
 
+    def queue(self, run: NewRun) -> Newcomer | None:
+        """Take in a run for which there is no room, with others; None: not on the worker's loop."""
+        return self.worker.engine.queue(run) if self.is_on_this_loop() else None
+
     def begin_stored(self, run: NewRun, definition: Definition) -> Resident:
         """Take up a run that was stored as held by this worker."""
         engine = self.worker.engine
@@ -233,6 +238,25 @@ class Host:
 
 
 _hosts: list[Host] = []
+
+
+@contextlib.contextmanager
+def hosting(connection: Connection, worker: Worker) -> Iterator[Host]:
+    """Make a worker that lives on the running loop the host of this process, for a while: what its
+    steps start executes on it, and a wait that would block its loop is refused.
+
+    Args:
+        connection: The project's connection; its store is another object than the worker's.
+        worker: A worker that was started on the running loop; it is not ended here.
+    """
+    host = Host(connection, owns_connection=False)
+    host._worker = worker
+    host._loop = asyncio.get_running_loop()
+    _hosts.append(host)
+    try:
+        yield host
+    finally:
+        _hosts.remove(host)
 
 
 def current_host() -> Host | None:

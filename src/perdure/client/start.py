@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import platform
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from perdure.author.function import AsyncFunction, Function, PlainFunction
 from perdure.author.workflow import Workflow
@@ -13,13 +13,13 @@ from perdure.client.connection import Connection, connect
 from perdure.client.handle import Run
 from perdure.client.host import current_host, open
 from perdure.core.codec import JSON
-from perdure.core.errors import LostLease, NotInWorkflow, RunNotFound, TidTaken, UsageError
-from perdure.core.ids import DIGITS
+from perdure.core.errors import LostLease, NotInWorkflow, TidTaken, UsageError
 from perdure.core.run import NewRun, Status
 from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
 from perdure.machine import current
 from perdure.store import RunFilter
+from perdure.stores.lookup import find_tid
 from perdure.worker.background import ensure_background_worker
 from perdure.worker.identity import Identity, is_proven_dead
 
@@ -91,17 +91,7 @@ def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
         RunNotFound: No run, or more than one, answers to that.
     """
     connection = connection or _connection()
-    text = str(tid).strip()
-    if not text.isdecimal() or len(text) > DIGITS:
-        raise RunNotFound(f"{tid!r} is no TID, nor a part of one: write its digits")
-    store = connection.store
-    found = store.match(text)
-    if not found:
-        raise RunNotFound(f"no run's TID begins or ends with {text} in {store.url}")
-    if len(found) > 1:
-        some = ", ".join(str(one) for one in found)
-        raise RunNotFound(f"{text} is not unique: {some}; write more digits")
-    return Run(connection, found[0])
+    return Run(connection, find_tid(connection.store, tid))
 
 
 def list_runs(
@@ -158,9 +148,10 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
         worker=host.worker.worker_id if host is not None and host.worker.has_room() else None,
         python=platform.python_version(),
     )
-    if host is not None and new.worker is not None and key is None:
-        resident = host.begin(new, definition)
-        return Run(connection, new.tid, name=new.name, resident=resident)
+    if host is not None and key is None:
+        begun = host.begin(new, definition) if new.worker is not None else host.queue(new)
+        if begun is not None:
+            return Run(connection, new.tid, name=new.name, resident=begun)
     submitted, new = _submit(connection, new)
     if host is not None and new.worker is not None and submitted.is_new:
         host.begin_stored(new, definition)
@@ -193,7 +184,7 @@ def _checked(what: object, key: str | None) -> tuple[Definition, str | None]:
         )
     if key is not None and (not isinstance(key, str) or not key or len(key) > 500):
         raise UsageError(f"key={key!r} is no idempotency key: use a text of 1 to 500 characters")
-    return cast("Definition", what), key
+    return what, key  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
 
 
 def _submit(connection: Connection, new: NewRun) -> Any:

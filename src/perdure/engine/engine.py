@@ -17,8 +17,10 @@ not done is found again by whoever replays the journal.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import logging
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
@@ -31,6 +33,7 @@ from perdure.core.events import Cancel, Child, Command, Event, EventKind, Step, 
 from perdure.core.run import Kind, NewRun, Run, Status
 from perdure.engine.alarms import Alarms
 from perdure.engine.committer import Committer
+from perdure.engine.intake import Intake, Newcomer
 from perdure.engine.launcher import Launcher
 from perdure.engine.outbox import Batch, Outbox, renamed
 from perdure.engine.resident import STARTED, Definition, Resident, definition_of, workflow_of
@@ -39,6 +42,9 @@ from perdure.engine.turns import take_turn
 from perdure.store import Store
 
 logger = logging.getLogger("perdure.engine")
+
+_NESTS = sys.version_info < (3, 14)
+"""Whether another loop's callbacks may run inside a task: a body's activation inside a step's."""
 
 MAX_BATCH = 500
 """Turns per commit; the loop gets a breath in between."""
@@ -109,6 +115,7 @@ class Engine:
     ) -> None:
         self.residents: dict[int, Resident] = {}
         self.is_draining = False
+        self._is_hurried = False
         self.threads = Threads(threads)
         self._store = store
         self._host = host
@@ -125,11 +132,16 @@ class Engine:
             give_up=self._forget,
             lost=host.lost,
         )
+        self._intake = Intake(
+            store, loop, committer, new_tid=host.new_tid, stored=self._newcomers_stored
+        )
         self._warm: OrderedDict[int, Resident] = OrderedDict()
         self._cached_runs = 0 if always_replay else cached_runs
         self._always_replay = always_replay
         self._ready: dict[int, Resident] = {}
         self._is_pump_due = False
+        self._is_in_pump = False
+        self._variables = contextvars.copy_context()
         self._waiters: dict[int, list[Callable[[Ending | None], None]]] = {}
         self._quiet = asyncio.Event()
         self._errands: set[asyncio.Task[None]] = set()
@@ -145,9 +157,18 @@ class Engine:
         return self._store.now()
 
     def post(self, resident: Resident, event: Event) -> None:
-        """Queue an event of a run."""
+        """Queue an event of a run.
+
+        Usually the turn waits for the next iteration of the loop, so that whatever else happens in
+        this one shares its commit. If nothing else of this worker runs, nothing could: a run whose
+        steps follow one another goes on at once.
+        """
         resident.events.append((event, 0))
-        self._make_ready(resident)
+        if self._launcher.in_flight or self._ready or self._is_in_pump or not _NESTS:
+            self._make_ready(resident)
+        else:
+            self._ready[resident.tid] = resident
+            self._variables.run(self._pump)
 
     def write_progress(self, latest: dict[int, str]) -> None:
         worker = self._host.worker_id
@@ -165,6 +186,14 @@ class Engine:
         resident = Resident(run, definition, attempt=1)
         self._begin(resident, None if is_stored else run)
         return resident
+
+    def queue(self, run: NewRun) -> Newcomer:
+        """Store a run that is started here for whoever has room, together with others."""
+        return self._intake.add(run)
+
+    def _newcomers_stored(self) -> None:
+        self._host.claimable(None)
+        self._store.poke()
 
     def _begin(self, resident: Resident, birth: NewRun | None) -> None:
         resident.birth = birth
@@ -210,7 +239,7 @@ class Engine:
         is let go of, so that it may end elsewhere."""
         self._waiters.setdefault(tid, []).append(tell)
 
-    def ensure_stored(self, resident: Resident) -> None:
+    def ensure_stored(self, resident: Resident | Newcomer) -> None:
         """See to it that a run born here is durable before this returns; may block for a commit.
 
         For callers on the loop: the handle of a run tells nobody its TID before.
@@ -218,6 +247,9 @@ class Engine:
         Raises:
             StoreUnavailable: It could not be stored now; the engine keeps trying.
         """
+        if isinstance(resident, Newcomer):
+            self._intake.ensure_stored(resident)
+            return
         birth = resident.birth
         if birth is None:
             return
@@ -256,8 +288,18 @@ class Engine:
         self._pump()
 
     def _pump(self) -> None:
-        if self._outbox.is_busy or self._is_closed:
+        if self._outbox.is_busy or self._is_closed or self._is_in_pump:
             return  # whatever is ready shares the next commit
+        self._is_in_pump = True
+        try:
+            self._take_turns()
+        finally:
+            self._is_in_pump = False
+        if self._ready and not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._on_pump_due)
+
+    def _take_turns(self) -> None:
         now = self._store.now()
         batch: Batch = []
         for resident in self._choose():
@@ -281,10 +323,7 @@ class Engine:
             elif not resident.is_settled:
                 self._resume(resident)
         if batch:
-            self._outbox.send(batch)
-        if self._ready and not self._is_pump_due:
-            self._is_pump_due = True
-            self._loop.call_soon(self._on_pump_due)
+            self._outbox.send(batch, now)
 
     def _choose(self) -> list[Resident]:
         """The ready runs whose turn it is, by TID."""
@@ -582,7 +621,7 @@ class Engine:
         self.is_draining = True
         for resident in list(self.residents.values()):
             self._make_ready(resident)
-        if not await self._is_quiet_within(grace):
+        if self._is_hurried or not await self._is_quiet_within(grace):
             for resident in list(self.residents.values()):
                 self._launcher.stop_all(resident)
                 self._make_ready(resident)
@@ -596,7 +635,12 @@ class Engine:
                 await self._quiet.wait()
         except TimeoutError:
             return False
-        return True
+        return not self.residents
+
+    def hurry(self) -> None:
+        """End the grace of `drain`: what still runs is handed back at once."""
+        self._is_hurried = True
+        self._quiet.set()
 
     def _check_quiet(self) -> None:
         if not self.residents:

@@ -197,6 +197,11 @@ class Worker:
             self._outcome = outcome
         self._wake.set()
 
+    def hurry(self) -> None:
+        """End the grace of `close` now: hand back at once what still runs."""
+        self.request_stop()
+        self.engine.hurry()
+
     async def close(self, grace: float | None = None) -> None:
         """End in good order: finish or hand back what runs, retire, let go of the store.
 
