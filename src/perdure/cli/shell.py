@@ -54,7 +54,8 @@ def complain(sentence: str) -> None:
 
 def _refuse(error: click.ClickException) -> int:
     sentence = error.format_message().rstrip(".")
-    sentence = sentence[:1].lower() + sentence[1:]
+    if sentence[:1].isupper() and sentence[1:2].islower():
+        sentence = sentence[0].lower() + sentence[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         sentence += f"; see {context.command_path} --help"
