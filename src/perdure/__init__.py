@@ -75,7 +75,36 @@ _HOMES = {
     "StepTimeout": "perdure.core.errors",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are texts
+__all__ = [
+    "Context",
+    "ContractError",
+    "NonRetryable",
+    "PerdureError",
+    "Retry",
+    "RetryAfter",
+    "Run",
+    "RunCancelled",
+    "RunFailed",
+    "RunStuck",
+    "Status",
+    "StepError",
+    "StepInterrupted",
+    "StepTimeout",
+    "__version__",
+    "function",
+    "get_context",
+    "get_run",
+    "list_runs",
+    "now",
+    "open",
+    "random",
+    "run",
+    "sleep",
+    "start",
+    "step",
+    "uuid4",
+    "workflow",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from perdure.core.decide import Verdict
+from perdure.core.decide import Finish, Suspend, Verdict
+from perdure.core.errors import StoreUnavailable
+from perdure.core.run import Status
 from perdure.store import Claim, RunFilter, Store
 from perdure.stores import open_store
+from perdure.stores.sql.database import Session
 from perdure.testing.conformance.scenes import (
     NAME,
     NOW,
@@ -155,6 +159,54 @@ def test_a_zombie_cannot_write_over_its_heir(url: str) -> None:
         one_turn(heir, a_turn(7, a_row(0, attempt=2), attempt=2))
         assert one_turn(store, a_turn(7, a_row(0))) is Verdict.STALE
         assert store.journal(7) == [a_row(0, attempt=2)]
+
+
+def test_a_write_has_the_database_for_itself_from_its_first_read(path: str) -> None:
+    """What a verb has read is still true when it writes: nobody else writes in between."""
+    with closing(open_store(path)) as store, closing(open_store(path, busy_timeout=0.05)) as other:
+
+        def verb(session: Session) -> None:
+            session.one("SELECT 1 FROM runs WHERE tid = ?", (7,))
+            with pytest.raises(StoreUnavailable):
+                other.submit([a_run(7)])
+
+        store._database.write(verb)  # type: ignore[attr-defined]
+
+
+def test_a_key_is_taken_once_also_in_a_race(url: str) -> None:
+    """Everybody who starts with the same key at the same time is answered with the same run."""
+    with ThreadPoolExecutor(4) as pool, ExitStack() as stack:
+        stores = [stack.enter_context(closing(open_store(url))) for _ in range(4)]
+        for round in range(20):
+            runs = [a_run(round * 10 + n + 1, key=f"k{round}") for n in range(4)]
+            answers = list(pool.map(lambda s, run: s.submit([run])[0], stores, runs))
+            assert len({answer.tid for answer in answers}) == 1
+            assert sum(answer.is_new for answer in answers) == 1
+
+
+def test_parents_and_children_do_not_wait_for_each_other_for_ever(url: str) -> None:
+    """A parent that cancels its child while the child ends, again and again: both are written,
+    and the parent is told once."""
+    with (
+        closing(open_store(url)) as store,
+        closing(open_store(url)) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        for parent in range(10, 500, 10):
+            child, older = parent + 1, parent + 2
+            with_held(store, parent)
+            with_held(store, child, parent=parent, parent_ordinal=0)
+            with_held(store, older, parent=parent, parent_ordinal=1)
+            cancels = a_turn(parent, a_row(0), cancel_children=[1, 0], then=Suspend(None))
+            ends = [a_turn(tid, then=Finish(Status.COMPLETED)) for tid in (child, older)]
+            one = pool.submit(store.turn, [cancels], [], NOW)
+            two = pool.submit(other.turn, ends, [], NOW)
+            assert two.result(30) == [Verdict.COMMITTED, Verdict.COMMITTED]
+            [verdict] = one.result(30)
+            assert verdict in (Verdict.COMMITTED, Verdict.MAIL)
+            assert sorted(letter.ordinal or 0 for letter in store.inbox(parent)) == [0, 1]
+            if verdict is Verdict.COMMITTED:
+                assert run_of(store, parent).wake_at == NOW
 
 
 # --- pokes -------------------------------------------------------------------------------------

@@ -133,6 +133,10 @@ class Limited(msgspec.Struct):
     nick: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class Closed(msgspec.Struct, forbid_unknown_fields=True):
+    n: Any
+
+
 class Movie(TypedDict):
     title: str
     year: NotRequired[int]

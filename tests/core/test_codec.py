@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 import math
+import sys
 import threading
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +18,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from tests.core.alike import alike
 from hypothesis import given
 from hypothesis import strategies as st
+
+from perdure.core.codec import ANYTHING, JSON, Codec, Shape, stands_for
+from perdure.core.errors import ContractError, DecodingError, EncodingError
+from tests.core.alike import alike
 from tests.core.shop import (
     Account,
     Admin,
@@ -27,6 +31,7 @@ from tests.core.shop import (
     Box,
     Cat,
     Checked,
+    Closed,
     Color,
     Computed,
     Dog,
@@ -51,9 +56,6 @@ from tests.core.shop import (
     Tree,
     User,
 )
-
-from perdure.core.codec import ANYTHING, JSON, Codec, Shape
-from perdure.core.errors import ContractError, DecodingError, EncodingError
 
 NOON = datetime(2024, 5, 1, 12, 0, 0, 123456)
 UserId = NewType("UserId", int)
@@ -213,7 +215,11 @@ def test_comes_back_as_it_was(annotation: Any, value: Any, how: str) -> None:
         (Any, NOON, '{"$datetime":"2024-05-01T12:00:00.123456"}'),
         (Any, b"\x00\xff", '{"$bytes":"AP8="}'),
         (Any, Color.RED, '{"$enum":"tests.core.shop:Color","value":"red"}'),
-        (Any, Order(1, 2.5), '{"$object":"tests.core.shop:Order","value":{"id":1,"amount":2.5,"note":null}}'),
+        (
+            Any,
+            Order(1, 2.5),
+            '{"$object":"tests.core.shop:Order","value":{"id":1,"amount":2.5,"note":null}}',
+        ),
         (Order, Order(1, 2.5), '{"id":1,"amount":2.5,"note":null}'),
         (tuple[int, str], (1, "a"), '[1,"a"]'),
         (set[int], {10, 9}, "[10,9]"),
@@ -410,6 +416,13 @@ def contains_itself() -> list[Any]:
     return circle
 
 
+def nested(depth: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
 class Whole(int):
     """A number of its own kind."""
 
@@ -425,9 +438,11 @@ class Whole(int):
         (Plain, "code is not data"),
         (open(__file__, "rb"), "_io.BufferedReader"),  # noqa: SIM115
         (Whole(5), "Whole; use int(...) of it"),
-        (contains_itself(), "contains itself"),
+        ({"a": [contains_itself()]}, 'result["a"][0][0]: it contains itself'),
         ("\ud800", "lone surrogate"),
-        ({"a": ["\udcff"]}, "lone surrogate"),
+        ({"a": [Order(1, 2.0, "\udcff")]}, 'result["a"][0].note: \'\\udcff\' has a lone surrogate'),
+        ({"\udcff": 1}, "lone surrogate"),
+        (nested(100_000), "nested too deeply"),
         (Order(1, 2.0, Plain()), "result.note: a value of type tests.core.test_codec.Plain"),  # type: ignore[arg-type]
         (Secretive(password="x"), "'password'"),  # type: ignore[arg-type]
         (collections.defaultdict(lambda: 1), "use dict(value)"),
@@ -488,7 +503,10 @@ def test_without_an_annotation_nothing_is_validated() -> None:
         ('{"$bytes":"?"}', "damaged"),
         ('{"$datetime":5}', "should be text"),
         ('{"$uuid":"x"}', "damaged"),
-        ('{"$enum":"tests.core.shop:Gone","value":1}', "the class tests.core.shop:Gone is not loaded here"),
+        (
+            '{"$enum":"tests.core.shop:Gone","value":1}',
+            "the class tests.core.shop:Gone is not loaded here",
+        ),
         ('{"$enum":"tests.core.shop:Order","value":1}', "is not an Enum"),
         ('{"$enum":"tests.core.shop:Color","value":"blue"}', "damaged"),
         ('{"$object":"antigravity:Anti","value":{}}', "the class antigravity:Anti is not loaded"),
@@ -503,6 +521,70 @@ def test_damaged_text_is_named(text: str, says: str) -> None:
     with pytest.raises(DecodingError) as refused:
         JSON.decode(text)
     assert says in str(refused.value)
+
+
+def test_a_closed_struct_stays_closed() -> None:
+    """A struct that forbids unknown fields does so on the slow way, too."""
+    for text in ('{"n":1,"m":2}', '{"n":1,"m":"$"}'):
+        with pytest.raises(ContractError, match="which has no such field"):
+            JSON.decode(text, Shape.of(Closed))
+    assert JSON.decode('{"n":"$"}', Shape.of(Closed)) == Closed("$")
+
+
+def test_one_file_under_two_names() -> None:
+    """A class is found by the name that every process has for its file."""
+    stands_for("tests.core.shop", "file:/srv/shop.py")
+    try:
+        text = JSON.encode([Color.RED, Order(1, 2.0)])
+        assert '"$enum":"file:/srv/shop.py:Color"' in text
+        assert JSON.decode(text) == [Color.RED, Order(1, 2.0)]
+    finally:
+        stands_for("tests.core.shop", "tests.core.shop")
+    assert JSON.decode(JSON.encode(Color.RED)) is Color.RED
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type statements are new in 3.12")
+def test_a_type_that_names_itself() -> None:
+    """A recursive `type` statement is compiled as far as the values go."""
+    names: dict[str, Any] = {}
+    exec("type Json = int | str | set[int] | list[Json] | dict[str, Json]", names)
+    shape = Shape.of(names["Json"])
+    value = {"$a": [1, {"b": {2, 1}}]}
+    assert alike(JSON.decode(JSON.encode(value, shape), shape), value)
+    with pytest.raises(ContractError):
+        JSON.encode([1.5], shape)
+
+
+words = st.sampled_from(["id", "amount", "note", "owner", "limits", "type", "cat", "livesLeft", "a",
+    "red", "1", "-", "2024-05-01", "2024-05-01T12:00:00Z", "P1D", "name", "children", "lives_left",
+    "AP8=", "00000000-0000-0000-0000-000000000007"])  # fmt: skip
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=8,
+)
+orders = st.fixed_dictionaries(
+    {"id": jsons, "amount": jsons, "owner": jsons, "type": words}, optional={"note": jsons}
+)
+DIRECT: list[Any] = [
+    int, float, str, bool, bytes, Decimal, datetime, date, time, timedelta, uuid.UUID, Color, Size,
+    Sign, Order, Account, Tree, Cat, Point, Limited, list[Order], dict[str, float], dict[int, str],
+    tuple[int, str], tuple[float, ...], int | str | None, Order | None, Order | int, Any,
+    dict[str, Any], Sequence[int], Mapping[str, int], float | None, Box[int], Row,
+]  # fmt: skip
+
+
+@given(st.sampled_from(DIRECT), jsons | orders | st.lists(orders, max_size=2))
+def test_both_ways_of_reading_agree(annotation: Any, plain: Any) -> None:
+    """Whatever the direct way reads, the slow way reads as the very same value."""
+    shape = Shape.of(annotation)
+    text = json.dumps(plain)
+    try:
+        direct = msgspec.json.decode(text, type=annotation)
+    except msgspec.DecodeError:
+        return
+    if shape.is_direct:
+        assert alike(shape.node.read(msgspec.json.decode(text)), direct)
 
 
 def test_hot_types_go_the_direct_way() -> None:

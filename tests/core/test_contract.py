@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.shop import Account, Color, Movie, Order, Percent, Point, Size, Tree, User
 
 from perdure.core.codec import JSON, Codec
 from perdure.core.contract import Contract
 from perdure.core.errors import ContractError, DeclarationError, DecodingError, EncodingError
+from tests.core.shop import Account, Color, Movie, Order, Percent, Point, Size, Tree, User
 
 if TYPE_CHECKING:
     from somewhere import Nothing  # type: ignore[import-not-found]

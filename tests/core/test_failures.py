@@ -15,7 +15,6 @@ import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.shop import Color, Order
 
 from perdure.core.codec import JSON
 from perdure.core.decide import CANCELLED_BEFORE_IT_BEGAN
@@ -29,6 +28,7 @@ from perdure.core.errors import (
     StepTimeout,
     TidTaken,
 )
+from tests.core.shop import Color, Order
 
 
 class Declined(Exception):
@@ -173,7 +173,7 @@ def raised(error: BaseException, cause: BaseException | None = None) -> BaseExce
         if cause is None:
             raise error
         raise error from cause
-    except BaseException as caught:  # noqa: BLE001 - the test hands in any
+    except BaseException as caught:
         return caught
 
 
@@ -266,7 +266,7 @@ def test_what_cannot_be_written_is_left_out() -> None:
 def test_a_stranger_becomes_a_step_error() -> None:
     """An error whose class is not loaded is told by a StepError, and nothing is imported."""
     module = types.ModuleType("elsewhere")
-    exec("class Far(Exception): pass", module.__dict__)  # noqa: S102 - a class of another program
+    exec("class Far(Exception): pass", module.__dict__)
     module.Far.__module__ = "elsewhere"  # type: ignore[attr-defined]
     sys.modules["elsewhere"] = module
     try:
@@ -315,7 +315,9 @@ def test_type_and_message_are_enough() -> None:
     assert str(again) == "cancelled while nothing of it ran"
     assert JSON.decode_error('{"type":"builtins:KeyError","message":"x"}').args == ("x",)
     assert isinstance(JSON.decode_error('{"type":"os:system","message":"ls"}'), StepError)
-    assert isinstance(JSON.decode_error('{"type":"tests.core.shop:Order","message":"ls"}'), StepError)
+    assert isinstance(
+        JSON.decode_error('{"type":"tests.core.shop:Order","message":"ls"}'), StepError
+    )
 
 
 @pytest.mark.parametrize("text", ["", "5", "{}", '{"message":"x"}', "[]"])

@@ -92,11 +92,11 @@ def test_the_token_is_the_same_for_every_attempt(host):
             raise OSError("connection lost")
 
     @workflow
-    async def twice() -> None:
+    async def pay_twice() -> None:
         await pay()
         await pay()
 
-    start(twice).result()
+    start(pay_twice).result()
     assert len(tokens) == 6
     assert len(set(tokens[:3])) == 1
     assert len(set(tokens[3:])) == 1
@@ -114,11 +114,11 @@ def test_attempts_are_counted(host):
             raise OSError("once")
 
     @workflow
-    async def twice() -> None:
+    async def pay_twice() -> None:
         await flaky()
         await flaky()
 
-    start(twice).result()
+    start(pay_twice).result()
     assert seen == [(0, 1), (0, 2), (1, 1), (1, 2)]
 
 

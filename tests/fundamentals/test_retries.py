@@ -141,7 +141,7 @@ def test_a_policy_names_errors_that_are_never_retried(host):
 
 def test_catching_exceptions_around_a_retried_step_is_harmless(host):
     """Waiting for the next attempt is no exception, so `except Exception` cannot swallow it."""
-    body, attempts = fails(2, OSError("down"))
+    body, _attempts = fails(2, OSError("down"))
     call = function(name="wrapped", retries=[0.01, 1.2])(body)
 
     @workflow

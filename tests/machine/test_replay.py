@@ -100,7 +100,7 @@ async def _one_beside() -> object:
 
 
 async def _later_ordinal() -> object:
-    async with asyncio.timeout(5):  # noqa: ASYNC100 - a timer made and withdrawn at once
+    async with asyncio.timeout(5):
         pass
     return await step("charge", 1)
 

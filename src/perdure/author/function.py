@@ -228,8 +228,9 @@ def function(
         if not callable(target) or not hasattr(target, "__qualname__"):
             raise DeclarationError(f"@function needs a def or async def, not {target!r}")
         contract = _contract_of(target)
-        form: type[Function[Any, Any]] = AsyncFunction if contract.is_async else PlainFunction
-        declared = form(target, name=name, retries=retries, timeout=timeout, on_crash=on_crash)
+        declared = _form(contract)(
+            target, name=name, retries=retries, timeout=timeout, on_crash=on_crash
+        )
         register(declared)
         return declared
 
@@ -256,6 +257,10 @@ class FunctionDecorator:
     @overload
     def __call__(self, fn: Callable[P, R], /) -> PlainFunction[P, R]: ...
     def __call__(self, fn: Any, /) -> Any: ...
+
+
+def _form(contract: Contract) -> Callable[..., Function[Any, Any]]:
+    return AsyncFunction if contract.is_async else PlainFunction
 
 
 def _contract_of(fn: Callable[..., Any]) -> Contract:

@@ -46,11 +46,11 @@ class ContextFilter(logging.Filter):
 class PlainFormatter(logging.Formatter):
     """Lines for people: time, level, logger, message, and in brackets where it belongs."""
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - the standard library's name
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         return f"{at}.{int(record.msecs):03d}"
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - likewise
         where = _where(record)
         return (
             f"{self.formatTime(record)} {record.levelname:<7} {record.name}: {record.message}"

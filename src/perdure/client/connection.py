@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from perdure.project.discovery import source_of
+from perdure.project.discovery import introduce_main, source_of
 from perdure.project.folder import Project, find_or_create
 from perdure.project.settings import Settings, load
 from perdure.stores import open_store
@@ -34,6 +34,7 @@ class Connection:
     def __init__(self, project: Project | None, settings: Settings, *, create: bool = True) -> None:
         self.project = project
         self.settings = settings
+        introduce_main(self.root)
         self._sources: WeakKeyDictionary[object, str] = WeakKeyDictionary()
         self.store: Store = self._open(create=create)
 

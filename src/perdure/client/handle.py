@@ -19,13 +19,22 @@ from perdure.client.journal import Entry, Reader
 from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
 from perdure.core.codec import JSON, Shape
 from perdure.core.decide import Delivered, NewMail
-from perdure.core.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunStuck, UsageError
+from perdure.core.errors import (
+    RunCancelled,
+    RunError,
+    RunFailed,
+    RunNotFound,
+    RunStuck,
+    StepError,
+    UsageError,
+)
 from perdure.core.events import EventKind
 from perdure.core.run import Run as Record
 from perdure.core.run import Status
 
 if TYPE_CHECKING:
     from perdure.engine.engine import Ending
+    from perdure.engine.intake import Newcomer
     from perdure.engine.resident import Resident
 
 R = TypeVar("R")
@@ -40,7 +49,7 @@ class Run(Generic[R]):
         tid: int,
         *,
         name: str = "",
-        resident: Resident | None = None,
+        resident: Resident | Newcomer | None = None,
     ) -> None:
         self._connection = connection
         self._tid = tid
@@ -186,7 +195,7 @@ class Run(Generic[R]):
         if status is Status.CANCELLED:
             raise RunCancelled(f"run {tid} of {name} was cancelled", tid=tid) from cause
         if status is Status.FAILED:
-            why = f": {type(cause).__name__}: {cause}" if cause is not None else ""
+            why = f": {_class_of(cause)}: {cause}" if cause is not None else ""
             raise RunFailed(f"run {tid} of {name} failed{why}", tid=tid) from cause
         raise RunError(f"run {tid} of {name} ended as {status}", tid=tid) from cause
 
@@ -246,3 +255,10 @@ class Run(Generic[R]):
         if host is not None:
             host.wake()
         return delivered is not Delivered.TOO_LATE
+
+
+def _class_of(error: BaseException) -> str:
+    """The name of an error's class, also where only its name came through."""
+    if type(error) is StepError and error.type_name:
+        return error.type_name.rpartition(":")[2]
+    return type(error).__name__

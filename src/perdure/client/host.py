@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 from perdure.client.connection import Connection, connect
 from perdure.core.errors import UsageError
 from perdure.core.run import NewRun
+from perdure.engine.intake import Newcomer
 from perdure.engine.resident import Definition, Resident
 from perdure.project.folder import Project
 from perdure.store import Store
@@ -42,6 +43,7 @@ class Host:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: Worker | None = None
+        self._own_store: Store | None = None
         self._grace: float | None = None
         self.pid = os.getpid()
 
@@ -200,6 +202,10 @@ class Host:
         while not stored.wait(5.0):
             log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
         return resident
+
+    def queue(self, run: NewRun) -> Newcomer | None:
+        """Take in a run for which there is no room, with others; None: not on the worker's loop."""
+        return self.worker.engine.queue(run) if self.is_on_this_loop() else None
 
     def begin_stored(self, run: NewRun, definition: Definition) -> Resident:
         """Take up a run that was stored as held by this worker."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import platform
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from perdure.author.function import AsyncFunction, Function, PlainFunction
 from perdure.author.workflow import Workflow
@@ -148,9 +148,10 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
         worker=host.worker.worker_id if host is not None and host.worker.has_room() else None,
         python=platform.python_version(),
     )
-    if host is not None and new.worker is not None and key is None:
-        resident = host.begin(new, definition)
-        return Run(connection, new.tid, name=new.name, resident=resident)
+    if host is not None and key is None:
+        begun = host.begin(new, definition) if new.worker is not None else host.queue(new)
+        if begun is not None:
+            return Run(connection, new.tid, name=new.name, resident=begun)
     submitted, new = _submit(connection, new)
     if host is not None and new.worker is not None and submitted.is_new:
         host.begin_stored(new, definition)
@@ -183,7 +184,7 @@ def _checked(what: object, key: str | None) -> tuple[Definition, str | None]:
         )
     if key is not None and (not isinstance(key, str) or not key or len(key) > 500):
         raise UsageError(f"key={key!r} is no idempotency key: use a text of 1 to 500 characters")
-    return cast("Definition", what), key
+    return what, key  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
 
 
 def _submit(connection: Connection, new: NewRun) -> Any:

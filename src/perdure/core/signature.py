@@ -86,7 +86,8 @@ def read_signature(fn: Callable[..., object], name: str) -> Signature:
             inputs[parameter.name] = _input(name, parameter, hint, bool(injected))
     body = _body(fn)
     is_generator = inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body)
-    output, chunks = _outcome(hints.get("return", Any), is_generator)
+    returned = body if isinstance(body, type) else hints.get("return", Any)
+    output, chunks = _outcome(returned, is_generator)
     return Signature(
         inputs=inputs,
         injected=injected,

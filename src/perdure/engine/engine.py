@@ -31,6 +31,7 @@ from perdure.core.events import Cancel, Child, Command, Event, EventKind, Step, 
 from perdure.core.run import Kind, NewRun, Run, Status
 from perdure.engine.alarms import Alarms
 from perdure.engine.committer import Committer
+from perdure.engine.intake import Intake, Newcomer
 from perdure.engine.launcher import Launcher
 from perdure.engine.outbox import Batch, Outbox, renamed
 from perdure.engine.resident import STARTED, Definition, Resident, definition_of, workflow_of
@@ -126,6 +127,9 @@ class Engine:
             give_up=self._forget,
             lost=host.lost,
         )
+        self._intake = Intake(
+            store, loop, committer, new_tid=host.new_tid, stored=self._newcomers_stored
+        )
         self._warm: OrderedDict[int, Resident] = OrderedDict()
         self._cached_runs = 0 if always_replay else cached_runs
         self._always_replay = always_replay
@@ -166,6 +170,14 @@ class Engine:
         resident = Resident(run, definition, attempt=1)
         self._begin(resident, None if is_stored else run)
         return resident
+
+    def queue(self, run: NewRun) -> Newcomer:
+        """Store a run that is started here for whoever has room, together with others."""
+        return self._intake.add(run)
+
+    def _newcomers_stored(self) -> None:
+        self._host.claimable(None)
+        self._store.poke()
 
     def _begin(self, resident: Resident, birth: NewRun | None) -> None:
         resident.birth = birth
@@ -211,7 +223,7 @@ class Engine:
         is let go of, so that it may end elsewhere."""
         self._waiters.setdefault(tid, []).append(tell)
 
-    def ensure_stored(self, resident: Resident) -> None:
+    def ensure_stored(self, resident: Resident | Newcomer) -> None:
         """See to it that a run born here is durable before this returns; may block for a commit.
 
         For callers on the loop: the handle of a run tells nobody its TID before.
@@ -219,6 +231,9 @@ class Engine:
         Raises:
             StoreUnavailable: It could not be stored now; the engine keeps trying.
         """
+        if isinstance(resident, Newcomer):
+            self._intake.ensure_stored(resident)
+            return
         birth = resident.birth
         if birth is None:
             return

@@ -28,6 +28,7 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
+from perdure.core.codec.names import stands_for
 from perdure.core.errors import DiscoveryError
 from perdure.project import folder
 
@@ -107,6 +108,20 @@ def source_of(fn: object, project_root: Path | None = None) -> str:
     return _FILE + file if file else ""
 
 
+def introduce_main(project_root: Path | None = None) -> None:
+    """Let the classes of the script that runs be written under the name by which other processes
+    load its file, and be found under that name: "__main__" is another script everywhere else."""
+    main = sys.modules.get("__main__")
+    file = file_of(main) if main is not None else ""
+    if main is None or not file:
+        return
+    if main.__spec__ is not None:
+        stands_for("__main__", main.__spec__.name)
+        return
+    name = _name_of(Path(file), project_root) if project_root is not None else None
+    stands_for("__main__", name or _FILE + file)
+
+
 # --- Loading -------------------------------------------------------------------------------------
 
 
@@ -156,6 +171,7 @@ def _execute(file: str) -> ModuleType:
     assert spec is not None
     module = module_from_spec(spec)
     sys.modules[name] = module
+    stands_for(name, _FILE + file)
     try:
         loader.exec_module(module)
     except BaseException as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from perdure.author import registry
 from perdure.core.errors import DiscoveryError
-from perdure.project.discovery import load_module, source_of
+from perdure.project.discovery import introduce_main, load_module, source_of
 from perdure.project.watch import fingerprint
 from perdure.store import Unclaimed, WorkerRow
 from perdure.worker.pulse import ticks
@@ -45,6 +45,7 @@ class Repertoire:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
+        introduce_main(root)
         self._names: list[tuple[str, str]] = []
         self._count = -1
         self._failed: dict[str, _Failure] = {}

@@ -20,6 +20,7 @@ import msgspec
 from perdure.core.codec.containers import DictNode, OptionalNode
 from perdure.core.codec.failures import read_error, write_error
 from perdure.core.codec.names import stands_for
+from perdure.core.codec.places import place_of_loop, place_of_text
 from perdure.core.codec.records import TypedDictNode
 from perdure.core.codec.shape import Shape, parse
 from perdure.core.codec.trouble import Trouble, Unreadable, Unwritable, refuse, shown
@@ -202,11 +203,12 @@ def _refuse(error: Exception, value: object, at: str, subject: str, *, writing: 
     if isinstance(error, Trouble):
         trouble = error
     elif isinstance(error, RecursionError):
-        trouble = Unwritable("it contains itself, or is nested too deeply")
+        loop = place_of_loop(value)
+        trouble = Unwritable("it is nested too deeply" if loop is None else "it contains itself")
+        trouble.parts = loop or []
     elif isinstance(error, UnicodeEncodeError):
-        trouble = Unwritable(
-            f"text with a lone surrogate, which is not valid: {shown(error.object)}"
-        )
+        trouble = Unwritable(f"{shown(error.object)} has a lone surrogate and is no valid text")
+        trouble.parts = place_of_text(value, error.object)
     else:
         trouble = Unwritable(f"{type(error).__name__}: {error}")
     refuse(trouble, at=at, subject=subject, writing=writing)

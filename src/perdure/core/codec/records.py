@@ -1,15 +1,14 @@
-"""Nodes for classes with named fields: dataclasses, structs, named tuples, typed dicts, models.
+"""Nodes for classes with named fields: dataclasses, structs, named tuples, typed dicts.
 
 A record is written as a JSON object of its fields (a named tuple as a list), each by the annotation
 of its field, and read back through its own constructor, so that what the class checks is checked.
-A pydantic model is written and read by pydantic itself.
+Pydantic models are records as well, in `models`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from perdure.core.codec import untyped
 from perdure.core.codec.containers import first_line, from_tag
 from perdure.core.codec.names import names_around
 from perdure.core.codec.node import Node
-from perdure.core.codec.trouble import Misfit, Missing, Trouble, Unwritable, type_of
+from perdure.core.codec.trouble import Misfit, Missing, Trouble, Unwritable
 from perdure.core.errors import DeclarationError
 
 _GONE: Any = object()
@@ -77,7 +76,7 @@ class RecordNode(Node):
         checks = self._checks
         if checks is None:
             checks = self._checks = tuple((field.name, field.node.fits) for field in self.fields)
-        for name, fits in checks:
+        for name, fits in checks:  # noqa: SIM110 - a generator costs a microsecond here
             if not fits(getattr(value, name, _GONE)):
                 return False
         return True
@@ -205,6 +204,7 @@ class StructNode(RecordNode):
         """Make the node."""
         super().__init__(cls)
         config = cast("Any", cls).__struct_config__
+        self._is_closed: bool = config.forbid_unknown_fields
         self._tag: tuple[str, object] | None = (
             None if config.tag is None else (config.tag_field, config.tag)
         )
@@ -245,6 +245,11 @@ class StructNode(RecordNode):
     def _read_fields(self, given: dict[str, object], loose: Mapping[str, object]) -> object:
         if self._tag is not None and given.get(self._tag[0], self._tag[1]) != self._tag[1]:
             raise self.misfit(given)
+        if self._is_closed:
+            known = {field.key for field in self.fields}
+            for key in given:
+                if key not in known and (self._tag is None or key != self._tag[0]):
+                    raise Misfit(key, f"{self.name}, which has no such field")
         return super()._read_fields(given, loose)
 
     def _make(self, values: dict[str, object]) -> object:
@@ -356,88 +361,6 @@ class TypedDictNode(RecordNode):
         return values
 
 
-class ModelNode(RecordNode):
-    """A pydantic model, by pydantic's own means; Perdure itself never imports pydantic."""
-
-    def is_direct(self, seen: set[int]) -> bool:
-        return False
-
-    def read_text(self, text: str) -> object:
-        """The model from its JSON text."""
-        try:
-            return cast("Any", self.cls).__pydantic_validator__.validate_json(text)
-        except Exception as error:  # noqa: BLE001 - validators of the user's may raise anything
-            raise _model_misfit(self.name, error) from None
-
-    def write(self, value: object) -> object:
-        if type(value) is self.cls:
-            return self.write_loose(value)[0]
-        if not isinstance(value, self.cls):
-            raise self.misfit(value)
-        return untyped.write(value)
-
-    def write_loose(self, value: object) -> tuple[object, dict[str, object]]:
-        """The model as pydantic dumps it, if that leads back to an equal one."""
-        model = cast("Any", value)
-        try:
-            dumped = model.model_dump(mode="json", by_alias=True, round_trip=True, warnings="error")
-            again = self.read_text(_to_json(dumped))
-        except Misfit as misfit:
-            # The value breaks its own model: assigned after it was validated.
-            raise misfit from None
-        except Exception as error:  # noqa: BLE001 - serializers of the user's may raise anything
-            raise Unwritable(
-                f"a {self.name} that pydantic cannot dump: {first_line(error)}"
-            ) from None
-        if not _is_same(again, value):
-            raise Unwritable(self._lost(again, value))
-        return untyped.write(dumped), {}
-
-    def _lost(self, again: object, value: object) -> str:
-        for name, item in vars(value).items():
-            if not _is_same(vars(again).get(name), item):
-                return (
-                    f"a {self.name} whose field {name!r} ({type_of(item)}) does not survive "
-                    "the JSON form of its own model; give the field a serializer that keeps it"
-                )
-        return f"a {self.name} with private attributes, which its own JSON form does not keep"
-
-    def read(self, plain: object) -> object:
-        if not isinstance(plain, dict):
-            if hasattr(self.cls, "__pydantic_root_model__"):
-                return self.read_loose(plain, {})
-            raise self.misfit(plain)
-        given = cast("dict[str, object]", plain)
-        return (
-            from_tag(self, given, (self.cls,)) if "$object" in given else self.read_loose(given, {})
-        )
-
-    def read_loose(self, plain: object, loose: Mapping[str, object]) -> object:
-        """The model that `write_loose` wrote."""
-        return self.read_text(_to_json(untyped.read(plain)))
-
-
-def _is_same(one: object, other: object) -> bool:
-    """Equal; or the same to look at, with a nan somewhere, which never equals anything."""
-    if type(one) is not type(other):
-        return False
-    return bool(one == other) or ("nan" in repr(other) and repr(one) == repr(other))
-
-
-def _to_json(plain: object) -> str:
-    return json.dumps(plain, ensure_ascii=False)  # with NaN and Infinity, which pydantic reads
-
-
-def _model_misfit(name: str, error: Any) -> Misfit:
-    if not hasattr(error, "errors"):
-        return Misfit(None, f"{name}: {first_line(error)}")
-    first: dict[str, Any] = error.errors(include_url=False)[0]
-    misfit = Misfit(first["input"], f"{name}: {first['msg']}")
-    for part in reversed(first["loc"]):
-        misfit.parts.append(f"[{part}]" if isinstance(part, int) else f".{part}")
-    return misfit
-
-
 def record_node(cls: type) -> RecordNode | None:
     """The node of a class with named fields; None for any other class."""
     return _record_node(cast("Any", cls))
@@ -446,6 +369,8 @@ def record_node(cls: type) -> RecordNode | None:
 @lru_cache(maxsize=4096)
 def _record_node(cls: Any) -> RecordNode | None:
     if is_model(cls):
+        from perdure.core.codec.models import ModelNode
+
         return ModelNode(cls)
     if hasattr(cls, "__dataclass_fields__"):
         return DataclassNode(cls)

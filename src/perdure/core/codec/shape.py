@@ -20,7 +20,7 @@ import types
 import typing
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import PurePath
 from types import NoneType
 from typing import Any, cast
@@ -37,9 +37,10 @@ from perdure.core.codec.containers import (
     TupleNode,
     UnionNode,
 )
+from perdure.core.codec.models import ModelNode
 from perdure.core.codec.node import Node
 from perdure.core.codec.plain import PLAIN, EnumNode, LiteralNode, PathNode
-from perdure.core.codec.records import ModelNode, record_node
+from perdure.core.codec.records import record_node
 from perdure.core.codec.trouble import Unreadable, shown
 from perdure.core.codec.untyped import ANY
 from perdure.core.errors import DeclarationError
@@ -168,12 +169,31 @@ def node_of(annotation: Any) -> Node:
     if isinstance(annotation, typing.TypeVar):
         return _node_of_variable(annotation)
     if hasattr(annotation, "__value__"):  # type X = …, from Python 3.12 on
-        return node_of(cast("Any", annotation).__value__)
+        return AliasNode(cast("Any", annotation))
     if isinstance(annotation, type):
         return _node_of_class(cast("type[Any]", annotation))
     if annotation in _BARE:
         return ANY
     raise DeclarationError(f"{annotation!r} is not a type that values can have")
+
+
+class AliasNode(Node):
+    """type X = …: compiled when it is first needed, for it may name itself."""
+
+    def __init__(self, alias: Any) -> None:
+        """Make the node."""
+        self.name = alias.__name__
+        self._alias = alias
+
+    @cached_property
+    def _node(self) -> Node:
+        return Shape.of(self._alias.__value__).node
+
+    def write(self, value: object) -> object:
+        return self._node.write(value)
+
+    def read(self, plain: object) -> object:
+        return self._node.read(plain)
 
 
 _BARE_TUPLE: object = typing.Tuple  # noqa: UP006 - the old spelling, without arguments
@@ -288,7 +308,7 @@ _CONTAINERS: dict[Any, Callable[[Node, Node], Node]] = {
     list: lambda item, _: ListNode(item),
     set: lambda item, _: SetNode(item, set, set),
     frozenset: lambda item, _: SetNode(item, frozenset, frozenset),
-    dict: lambda key, item: DictNode(key, item),
+    dict: DictNode,
     collections.abc.Set: lambda item, _: SetNode(item, collections.abc.Set, set),
     collections.abc.MutableSet: lambda item, _: SetNode(item, collections.abc.MutableSet, set),
     collections.abc.Mapping: lambda key, item: DictNode(

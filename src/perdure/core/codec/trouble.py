@@ -6,6 +6,7 @@ out adds its own step, so the way in costs nothing when all is well.
 
 from __future__ import annotations
 
+import reprlib
 from typing import NoReturn
 
 from perdure.core.errors import ContractError, DecodingError, EncodingError
@@ -80,10 +81,15 @@ def refuse(trouble: Trouble, *, at: str, subject: str, writing: bool) -> NoRetur
     raise DecodingError(f"cannot read back {path}: {trouble.text}") from None
 
 
+_brief = reprlib.Repr()  # does not look at the whole of something large
+_brief.maxstring = _brief.maxother = _brief.maxlong = 100
+_brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = 8
+
+
 def shown(value: object, longest: int = 60) -> str:
     """A value as text that is short and never raises."""
     try:
-        text = repr(value)
+        text = _brief.repr(value)
     except Exception:  # noqa: BLE001 - whatever a stranger's repr does
         text = f"<{type_of(value)}>"
     return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -149,7 +149,7 @@ def _write_list(value: Any) -> Plain:
     written: list[Plain] = []
     try:
         for item in value:
-            written.append(write(item))
+            written.append(write(item))  # noqa: PERF401 - its length says where the trouble is
     except Trouble as trouble:
         trouble.parts.append(f"[{len(written)}]")
         raise
@@ -257,6 +257,7 @@ def _write_enum(value: Enum) -> Plain:
 
 
 def by_value(cls: type[Enum], inner: object) -> Enum | None:
+    """The member with this value, or None."""
     try:
         return cls(inner)
     except ValueError:

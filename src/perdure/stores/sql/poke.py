@@ -152,7 +152,7 @@ def _folder_elsewhere(database: str) -> str:
     for base in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()):
         if base and os.path.isdir(base) and _fits(os.path.join(base, name)):
             return os.path.join(base, name)
-    return os.path.join("/tmp", name)
+    return os.path.join("/tmp", name)  # noqa: S108 - owner and mode are checked before it is used
 
 
 def _fits(folder: str) -> bool:

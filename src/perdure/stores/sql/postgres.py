@@ -391,7 +391,7 @@ def _meta(connection: Connection) -> dict[str, str] | None:
     found = connection.execute("SELECT to_regclass(%s)", (f"{_SCHEMA}.meta",)).fetchone()
     if found is None or found[0] is None:
         return None
-    meta = {key: value for key, value in connection.execute("SELECT key, value FROM meta")}
+    meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     if not {"min_reader", "min_writer"} <= meta.keys():
         raise StoreUnusable(
             f"the schema {_SCHEMA} of this database belongs to something else than Perdure; it "

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from perdure.core import decide
 from perdure.core.decide import Finish, Suspend, Turn, Verdict
-from perdure.core.run import NewRun
+from perdure.core.run import NewRun, Run
 from perdure.stores import refusals
 from perdure.stores.sql import births, letters
 from perdure.stores.sql.database import Session
@@ -40,16 +40,20 @@ def commit(
 
 def _turn(session: Session, turn: Turn, now: int) -> Verdict:
     tid = turn.tid
-    fence = session.one(_FENCE, (tid,))
-    if fence is None:
-        return Verdict.STALE
-    status, attempt = fence
-    if turn.repeated and turn.rows:
-        first = session.one(_WRITTEN_BY, (tid, turn.rows[0].seq))
-        if first is not None and first[0] == turn.attempt:
-            return _answer_again(session, turn)
-    if not decide.holds(status, attempt, turn):
-        return Verdict.STALE
+    run: Run | None = None
+    if turn.then is None and not turn.progress and not turn.repeated:
+        fence = session.one(_FENCE, (tid,))
+        if fence is None or not decide.holds(fence[0], fence[1], turn):
+            return Verdict.STALE
+    else:
+        record = session.one(SELECT_BRIEF, (tid,))
+        if record is None:
+            return Verdict.STALE
+        run = run_of(record)
+        if turn.repeated and _is_written(session, turn):
+            return decide.after_repeat(run, turn)
+        if not decide.holds(run.status, run.attempt, turn):
+            return Verdict.STALE
     _append(session, turn)
     for id in turn.consumed:
         session.run(_CONSUME, (id, tid))
@@ -59,9 +63,13 @@ def _turn(session: Session, turn: Turn, now: int) -> Verdict:
         child = session.one(_CHILD, (tid, ordinal))
         if child is not None:
             letters.post(session, decide.cancel_child(child[0]), now)
-    if turn.then is None and not turn.progress:
+    if run is None:
         return Verdict.COMMITTED
-    return _go_on(session, turn, now)
+    mail = isinstance(turn.then, Suspend) and session.one(_HAS_MAIL, (tid,)) is not None
+    verdict, change = decide.after_turn(run, turn, mail=mail, now=now)
+    if change is not None:
+        letters.apply(session, run, change)
+    return verdict
 
 
 def _append(session: Session, turn: Turn) -> None:
@@ -92,23 +100,12 @@ def _append(session: Session, turn: Turn) -> None:
             raise refusals.row_taken(tid, row.seq)
 
 
-def _go_on(session: Session, turn: Turn, now: int) -> Verdict:
-    """Decide what becomes of the run after its rows, and write it."""
-    record = session.one(SELECT_BRIEF, (turn.tid,))
-    if record is None:
-        return Verdict.STALE
-    run = run_of(record)
-    mail = isinstance(turn.then, Suspend) and session.one(_HAS_MAIL, (turn.tid,)) is not None
-    verdict, change = decide.after_turn(run, turn, mail=mail, now=now)
-    if change is not None:
-        letters.apply(session, run, change)
-    return verdict
-
-
-def _answer_again(session: Session, turn: Turn) -> Verdict:
-    """Answer a turn that was committed before."""
-    record = session.one(SELECT_BRIEF, (turn.tid,))
-    return decide.after_repeat(run_of(record), turn) if record else Verdict.STALE
+def _is_written(session: Session, turn: Turn) -> bool:
+    """Whether an earlier try of a turn was committed: its first row is there, and its own."""
+    if not turn.rows:
+        return False
+    first = session.one(_WRITTEN_BY, (turn.tid, turn.rows[0].seq))
+    return first is not None and first[0] == turn.attempt
 
 
 def _lock(session: Session, turns: Sequence[Turn]) -> None:

@@ -102,6 +102,16 @@ class Letters:
         assert store.deliver(a_letter(7), NOW + 5) is Delivered.REPEATED
         assert run_of(store, 7).wake_at is None
 
+    def test_the_id_of_a_letter_is_never_used_again(self, store: Store) -> None:
+        """Ids grow for ever: a late turn that names one consumes nothing newer."""
+        with_held(store, 7, 8)
+        store.deliver(a_letter(7), NOW)
+        [first] = store.inbox(7)
+        one_turn(store, a_turn(7, then=Finish(Status.COMPLETED)))
+        store.deliver(a_letter(8), NOW)
+        [second] = store.inbox(8)
+        assert second.id > first.id
+
     def test_a_finished_run_takes_no_letters(self, store: Store) -> None:
         """It is too late, also for what was delivered before."""
         with_held(store, 7)

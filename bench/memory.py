@@ -1,0 +1,71 @@
+"""memory: what Perdure keeps resident (RSS, as `top` shows it; MB of 2^20 bytes)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+from bench import ground
+from bench.figure import Figure
+from bench.worker import WorkerProcess, until_runs
+from bench.workload import sleep_an_hour
+from perdure import start
+
+SETTLED = 1.5
+"""Seconds after which a worker that has just started has done what it does once."""
+
+
+def measure(quick: bool) -> Iterator[Figure]:
+    """After the import, of an idle worker, and of one that keeps 10,000 sleeping runs warm."""
+    runs = 100 if quick else 10_000
+    with ground.project() as folder:
+        bare, imported = ground.call("bench.memory:import_names", folder)
+        yield Figure(
+            name="memory/import",
+            value=imported,
+            unit="MB",
+            against=f"{bare:.1f} MB of Python before it",
+        )
+    # A start that need not wait for the disk is stored sooner; what the worker keeps is the same.
+    with ground.project() as folder, WorkerProcess(folder, durability="process") as worker:
+        time.sleep(0.1 if quick else SETTLED)
+        idle = worker.rss()
+        yield Figure(name="memory/idle", value=idle, unit="MB")
+        ground.call("bench.memory:put_to_sleep", folder, runs=runs)
+        until_runs(folder, runs, "waiting")
+        full = worker.rss()
+        yield Figure(
+            name="memory/suspended",
+            value=full,
+            unit="MB",
+            against=f"{(full - idle) / runs * 1024:.1f} kB for each of {runs:,} runs",
+        )
+
+
+def import_names() -> tuple[float, float]:
+    """MB before and after the import, in an interpreter that has imported nothing else."""
+    import subprocess
+    import sys
+
+    program = (
+        "import os\n"
+        "def rss():\n"
+        "    with open('/proc/self/statm') as statm:\n"
+        "        return int(statm.read().split()[1]) * os.sysconf('SC_PAGESIZE') / 2**20\n"
+        "bare = rss()\n"
+        "from perdure import function, workflow, start\n"
+        "print(bare, rss())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    bare, imported = done.stdout.split()
+    return float(bare), float(imported)
+
+
+def put_to_sleep(runs: int) -> None:
+    """Start runs that sleep for an hour, for the worker that is there."""
+    os.environ["PERDURE_DURABILITY"] = "process"
+    for _ in range(runs):
+        start(sleep_an_hour)

@@ -1,0 +1,234 @@
+"""Who executes: a script, an async program, another process, a background worker."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import perdure
+from perdure import Status, function, get_run, run, sleep, start, workflow
+from perdure.core.errors import UsageError
+from tests.parts import wait_for
+
+SOURCE = Path(perdure.__file__).parents[1]
+
+APP = """
+import os
+from perdure import function, workflow, sleep
+
+@function
+async def where() -> int:
+    return os.getpid()
+
+@workflow
+async def ask(seconds: float = 0) -> list[int]:
+    first = await where()
+    await sleep(seconds)
+    return [first, await where()]
+"""
+
+
+def python(project: Path, code: str) -> str:
+    """Run code in another process of the project; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": f"{SOURCE}:{project}", "PERDURE_PROJECT": str(project)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@function
+async def twice(n: int) -> int:
+    return 2 * n
+
+
+@workflow
+async def doubled(n: int) -> int:
+    return await twice(n)
+
+
+def test_run_hosts_for_the_time_of_one_run(project):
+    """`perdure.run` is all that a script needs."""
+    assert run(doubled, 4) == 8
+    assert run(twice, 4) == 8
+
+
+def test_run_in_an_open_host_uses_it(host):
+    """No second worker is started."""
+    assert run(doubled, 4) == 8
+    assert len(host.connection.store.workers()) == 1
+
+
+def test_an_async_program_hosts_on_its_own_loop(open_host):
+    """`async with`, and handles are awaited."""
+
+    async def main() -> list[int]:
+        async with open_host():
+            one = start(doubled, 1)
+            two = start(doubled, 2)
+            return [await one, await two, await start(twice, 3)]
+
+    assert asyncio.run(main()) == [2, 4, 6]
+
+
+def test_a_handle_tells_its_tid_only_when_the_run_is_stored(open_host):
+    """On the host's own loop the start shares the next commit; whoever reads the TID may rely on it."""
+
+    async def main() -> None:
+        async with open_host() as host:
+            handle = start(doubled, 1)
+            assert host.connection.store.get(int(handle.tid)) is not None
+            assert await handle == 2
+
+    asyncio.run(main())
+
+
+def test_blocking_calls_on_the_loop_are_refused(open_host):
+    """They would wait for themselves; the sentence says what to write."""
+
+    async def main() -> None:
+        async with open_host():
+            handle = start(doubled, 1)
+            with pytest.raises(UsageError, match="write: await run"):
+                handle.result()
+            with pytest.raises(UsageError, match="blocks; in async code"):
+                run(doubled, 1)
+            await handle
+
+    asyncio.run(main())
+
+
+def test_an_async_program_awaits_a_run_of_another_host(open_host):
+    """A handle can be awaited on any loop."""
+
+    async def main(handle: perdure.Run[int]) -> int:
+        return await handle
+
+    with open_host():
+        assert asyncio.run(main(start(doubled, 21))) == 42
+
+
+def test_a_step_may_start_runs(host):
+    """From a step `start` is what it is anywhere else: the run is its own, not a child."""
+
+    @function
+    async def kick(n: int) -> str:
+        return start(doubled, n, key=f"kick-{n}").tid
+
+    @function
+    def kick_plain(n: int) -> str:
+        return start(doubled, n).tid
+
+    @workflow
+    async def work() -> list[str]:
+        return [await kick(1), await kick_plain.step(2)]
+
+    async_tid, plain_tid = start(work).result(10)
+    assert get_run(async_tid).result(10) == 2
+    assert get_run(plain_tid).result(10) == 4
+    assert get_run(plain_tid).record().parent is None
+
+
+def test_what_one_host_leaves_another_one_finishes(open_host, project):
+    """A host that closes waits for its steps and hands the rest back."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    @function
+    def slow() -> str:
+        begun.set()
+        may_end.wait(10)
+        return "finished in the first host"
+
+    @workflow
+    async def work() -> list:
+        first = await slow.step()
+        return [first, await twice(1)]
+
+    with open_host():
+        handle = start(work)
+        assert begun.wait(10)
+        threading.Timer(0.05, may_end.set).start()
+    assert handle.status() in (Status.QUEUED, Status.WAITING)
+    assert [entry.value for entry in handle.events()][1:] == ["finished in the first host"]
+    with open_host():
+        assert handle.result(10) == ["finished in the first host", 2]
+
+
+def test_closing_a_host_again_or_opening_it_twice(open_host):
+    """Twice open is refused; a closed host is closed."""
+    host = open_host()
+    with host, pytest.raises(UsageError, match="is open already"):
+        host.__enter__()
+    with pytest.raises(UsageError, match="is not open"):
+        _ = host.worker
+
+
+def test_a_memory_store_needs_no_file(project):
+    """For tests and scripts that nothing must outlive."""
+    with perdure.open(store="memory:"):
+        assert start(doubled, 5).result(10) == 10
+    assert not (project / ".perdure" / "perdure.db").exists()
+
+
+def test_a_run_of_another_process_goes_on_in_this_one(project):
+    """A process that ends hands its run back; a later one, another program, finishes it."""
+    (project / "app.py").write_text(APP)
+    code = "import perdure, app\nwith perdure.open():\n  print(perdure.start(app.ask, 0.3).tid)"
+    tid = python(project, code).strip()
+    assert get_run(tid).status() in (Status.WAITING, Status.QUEUED)
+    code = "import perdure, app, os\nwith perdure.open():\n"
+    code += f"  r = perdure.get_run('{tid}').result(20)\n  print(r[1] == os.getpid() != r[0])"
+    assert python(project, code).strip() == "True"
+
+
+def test_the_background_worker_executes_what_nobody_hosts(project):
+    """`start` in a process that hosts nothing wakes the project's worker; the run outlives its
+    starter."""
+    pytest.importorskip("perdure.cli")
+    (project / "app.py").write_text(APP)
+    code = "import perdure, app, os\nprint(perdure.start(app.ask).tid, os.getpid())"
+    tid, starter = python(project, code).split()
+    handle = get_run(tid)
+    pids = handle.result(30)
+    (worker,) = handle._connection.store.workers()
+    assert pids == [worker.pid, worker.pid]
+    assert worker.is_background
+    assert worker.pid != int(starter)
+    import os
+    import signal
+
+    os.kill(worker.pid, signal.SIGTERM)
+    wait_for(lambda: not handle._connection.store.workers(), seconds=20)
+
+
+def test_a_host_leaves_no_threads_behind(open_host):
+    """What was started for it ends with it."""
+    before = set(threading.enumerate())
+    with open_host():
+        assert start(doubled, 1).result() == 2
+    left = {t.name for t in set(threading.enumerate()) - before if t.is_alive()}
+    assert {name for name in left if not name.startswith("perdure-function")} == set()
+
+
+def test_a_sleeping_run_keeps_no_host_open(open_host):
+    """Closing is quick, although runs wait for days."""
+
+    @workflow
+    async def hibernate() -> None:
+        await sleep("30d")
+
+    with open_host():
+        handle = start(hibernate)
+        wait_for(lambda: handle.status() is Status.WAITING)
+    assert handle.status() is Status.WAITING
