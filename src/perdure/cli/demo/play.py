@@ -77,7 +77,9 @@ class _Play:
 
     def perform(self) -> dict[str, Any]:
         stage, say = self._stage, self._show.say
-        say(f"A workflow reads every Python file under {self._folder},\none durable step per file.\n")
+        say(
+            f"A workflow reads every Python file under {self._folder},\none durable step per file.\n"
+        )
         began = time.monotonic()
         first = stage.start_worker("first")
         tid = stage.begin(self._folder)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from perdure.core.events import Row
 
 
-
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One thing that was looked at.

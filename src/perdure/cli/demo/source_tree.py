@@ -73,7 +73,7 @@ def find_sources(folder: str, output: str) -> list[str]:
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"{folder} is not a folder; name one with Python files in it")
     os.makedirs(output, exist_ok=True)
-    found = []
+    found: list[str] = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(set(folders) - {"__pycache__", "site-packages", "dist-packages"})
         found += [os.path.relpath(os.path.join(parent, name), folder) for name in files]
@@ -107,6 +107,8 @@ def read_source(context: Context, folder: str, path: str, output: str) -> Source
                 imports.update(alias.name for alias in node.names)
             case ast.ImportFrom(module=str(name), level=0):
                 imports.add(name)
+            case _:
+                pass
     longest = sorted(functions, reverse=True)[:3]
     return Source(module, lines, len(functions), classes, longest, sorted(imports))
 

@@ -99,7 +99,9 @@ class Stage:
 
     def _check(self, worker: subprocess.Popen[bytes], deadline: float) -> None:
         if worker.poll() is not None:
-            raise DemoFailed(f"the worker ended with code {worker.returncode}; it said: {self.said}")
+            raise DemoFailed(
+                f"the worker ended with code {worker.returncode}; it said: {self.said}"
+            )
         if time.monotonic() > deadline:
             raise DemoFailed(f"nothing happens any more; the worker said: {self.said}")
 

@@ -7,7 +7,7 @@ from perdure.worker.identity import Identity, is_near, is_proven_dead
 
 
 def state_of(row: WorkerRow, here: Identity, now: int) -> str:
-    """ "alive", "dead" (proven), or "silent" (its lease has ended, and nothing is proven).
+    """Tell "alive", "dead" (proven) or "silent" (its lease has ended, and nothing is proven).
 
     Args:
         row: The worker as it registered.

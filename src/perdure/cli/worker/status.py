@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from perdure.cli.groups import Command
 from perdure.cli.output import json_option
+
+if TYPE_CHECKING:
+    from perdure.store import WorkerRow
+    from perdure.worker.identity import Identity
 
 
 @click.command(
@@ -28,7 +32,6 @@ def command(as_json: bool) -> None:
     from perdure.cli.opening import open_project
     from perdure.cli.output import print_json, print_table, short
     from perdure.cli.times import lasting
-    from perdure.cli.worker.state import state_of
     from perdure.worker.background import LOG_NAME
     from perdure.worker.identity import Identity
     from perdure.worker.leader import LeaderLock
@@ -36,23 +39,10 @@ def command(as_json: bool) -> None:
     with open_project() as opened:
         now = opened.store.now()
         here = Identity.of_this_process()
-        workers: list[dict[str, Any]] = []
-        for row in opened.store.workers():
-            workers.append(
-                {
-                    "worker": str(row.id),
-                    "name": row.name,
-                    "state": state_of(row, here, now),
-                    "host": row.host,
-                    "pid": row.pid,
-                    "held": len(opened.store.held(row.id)),
-                    "is_background": row.is_background,
-                    "namespace": row.namespace,
-                    "serves": list(row.serves),
-                    "python": row.python,
-                    "age_seconds": (now - row.registered_at) / 1_000_000,
-                }
-            )
+        workers: list[dict[str, Any]] = [
+            {**_told(row, here, now), "held": len(opened.store.held(row.id))}
+            for row in opened.store.workers()
+        ]
         holder = LeaderLock(opened.project.worker_lock).holder()
         log = opened.project.logs / LOG_NAME
     background = None if holder is None else holder.get("pid")
@@ -88,3 +78,20 @@ def command(as_json: bool) -> None:
         click.echo(f"the background worker is pid {background or '?'}", err=True)
     if log.exists():
         click.echo(f"background workers log to {log}", err=True)
+
+
+def _told(row: WorkerRow, here: Identity, now: int) -> dict[str, Any]:
+    from perdure.cli.worker.state import state_of
+
+    return {
+        "worker": str(row.id),
+        "name": row.name,
+        "state": state_of(row, here, now),
+        "host": row.host,
+        "pid": row.pid,
+        "is_background": row.is_background,
+        "namespace": row.namespace,
+        "serves": list(row.serves),
+        "python": row.python,
+        "age_seconds": (now - row.registered_at) / 1_000_000,
+    }
