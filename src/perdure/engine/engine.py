@@ -17,8 +17,10 @@ not done is found again by whoever replays the journal.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import logging
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
@@ -40,6 +42,9 @@ from perdure.engine.turns import take_turn
 from perdure.store import Store
 
 logger = logging.getLogger("perdure.engine")
+
+_NESTS = sys.version_info < (3, 14)
+"""Whether another loop's callbacks may run inside a task: a body's activation inside a step's."""
 
 MAX_BATCH = 500
 """Turns per commit; the loop gets a breath in between."""
@@ -135,6 +140,8 @@ class Engine:
         self._always_replay = always_replay
         self._ready: dict[int, Resident] = {}
         self._is_pump_due = False
+        self._is_in_pump = False
+        self._variables = contextvars.copy_context()
         self._waiters: dict[int, list[Callable[[Ending | None], None]]] = {}
         self._quiet = asyncio.Event()
         self._errands: set[asyncio.Task[None]] = set()
@@ -150,9 +157,18 @@ class Engine:
         return self._store.now()
 
     def post(self, resident: Resident, event: Event) -> None:
-        """Queue an event of a run."""
+        """Queue an event of a run.
+
+        Usually the turn waits for the next iteration of the loop, so that whatever else happens in
+        this one shares its commit. If nothing else of this worker runs, nothing could: a run whose
+        steps follow one another goes on at once.
+        """
         resident.events.append((event, 0))
-        self._make_ready(resident)
+        if self._launcher.in_flight or self._ready or self._is_in_pump or not _NESTS:
+            self._make_ready(resident)
+        else:
+            self._ready[resident.tid] = resident
+            self._variables.run(self._pump)
 
     def write_progress(self, latest: dict[int, str]) -> None:
         worker = self._host.worker_id
@@ -262,8 +278,18 @@ class Engine:
         self._pump()
 
     def _pump(self) -> None:
-        if self._outbox.is_busy or self._is_closed:
+        if self._outbox.is_busy or self._is_closed or self._is_in_pump:
             return  # whatever is ready shares the next commit
+        self._is_in_pump = True
+        try:
+            self._take_turns()
+        finally:
+            self._is_in_pump = False
+        if self._ready and not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._on_pump_due)
+
+    def _take_turns(self) -> None:
         now = self._store.now()
         batch: Batch = []
         for resident in self._choose():
@@ -287,10 +313,7 @@ class Engine:
             elif not resident.is_settled:
                 self._resume(resident)
         if batch:
-            self._outbox.send(batch)
-        if self._ready and not self._is_pump_due:
-            self._is_pump_due = True
-            self._loop.call_soon(self._on_pump_due)
+            self._outbox.send(batch, now)
 
     def _choose(self) -> list[Resident]:
         """The ready runs whose turn it is, by TID."""

@@ -55,9 +55,14 @@ class Runway(Protocol):
 
 
 class Launcher:
-    """Launches and stops step attempts, and posts what becomes of them."""
+    """Launches and stops step attempts, and posts what becomes of them.
+
+    Attributes:
+        in_flight: How many attempts are in progress.
+    """
 
     def __init__(self, runway: Runway, loop: asyncio.AbstractEventLoop, threads: Threads) -> None:
+        self.in_flight = 0
         self._runway = runway
         self._loop = loop
         self._steps = Steps(loop, threads, self._landed, self._interrupted)
@@ -94,6 +99,7 @@ class Launcher:
             on_progress=self._note_progress,
         )
         resident.flights[ordinal] = flight
+        self.in_flight += 1
         self._steps.launch(flight)
 
     def stop(self, resident: Resident, ordinal: int) -> None:
@@ -101,12 +107,14 @@ class Launcher:
         resident.answered(ordinal)
         flight = resident.flights.pop(ordinal, None)
         if flight is not None:
+            self.in_flight -= 1
             self._steps.stop(flight)
 
     def stop_all(self, resident: Resident) -> None:
         """Stop every attempt of a run, which goes on elsewhere or not at all."""
         while resident.flights:
             _ordinal, flight = resident.flights.popitem()
+            self.in_flight -= 1
             self._steps.stop(flight)
 
     def report_interrupted(self, resident: Resident, ordinal: int, function: Any) -> None:
@@ -134,6 +142,7 @@ class Launcher:
             logger.warning("%s ended after its run was let go of; its outcome is refused", flight)
             return
         del resident.flights[flight.ordinal]
+        self.in_flight -= 1
         if error is None:
             event = Event(
                 kind=EventKind.STEP_COMPLETED,
@@ -168,6 +177,7 @@ class Launcher:
         resident = self._resident_of(flight)
         if resident is not None:
             del resident.flights[flight.ordinal]
+            self.in_flight -= 1
             logger.warning("%s was cancelled from outside; it will be run again", flight)
             self._hold_back(resident, flight.ordinal, 1.0)
 

@@ -68,25 +68,27 @@ class Outbox:
         """Whether a batch is on its way (or waits to be sent again)."""
         return self._current is not None
 
-    def send(self, batch: Batch) -> None:
-        """Send a batch; only while not `is_busy`."""
+    def send(self, batch: Batch, now: int) -> None:
+        """Send a batch that was made at this time (µs); only while not `is_busy`."""
         self._current = batch
-        self._try(batch)
+        self._try(batch, now)
 
     def drop(self) -> None:
         """Forget what is on its way: nobody here may write it any more."""
         self._current = None
         self._waiting.clear()
 
-    def _try(self, batch: Batch) -> None:
+    def _try(self, batch: Batch, now: int) -> None:
         if self._current is not batch:
             return  # dropped meanwhile
         turns = [turn for _resident, turn in batch]
         births: list[NewRun] = [r.birth for r, _turn in batch if r.birth is not None]
-        now = self._store.now()
         self._committer.submit(
-            lambda: self._store.turn(turns, births, now), partial(self._answered, batch)
+            partial(self._store.turn, turns, births, now), partial(self._answered, batch)
         )
+
+    def _try_again(self, batch: Batch) -> None:
+        self._try(batch, self._store.now())
 
     def _answered(
         self, batch: Batch, verdicts: list[Verdict] | None, error: BaseException | None
@@ -100,7 +102,7 @@ class Outbox:
         self._current = None
         self._settle(batch, verdicts)
         if self._waiting and self._current is None:
-            self.send(self._waiting.popleft())
+            self.send(self._waiting.popleft(), self._store.now())
 
     def _refused(self, batch: Batch, error: BaseException | None) -> None:
         if isinstance(error, StoreUnavailable):
@@ -108,17 +110,18 @@ class Outbox:
             logger.log(level, "cannot commit, trying again in %.2g s: %s", self._pause, error)
             again = [(r, msgspec.structs.replace(turn, repeated=True)) for r, turn in batch]
             self._current = again
-            self._loop.call_later(self._pause, self._try, again)
+            self._loop.call_later(self._pause, self._try_again, again)
             self._pause = min(self._pause * 2, LAST_PAUSE)
         elif isinstance(error, TidTaken):
-            self.send([self._rename(r, turn, error.tid) for r, turn in batch])
+            renamed = [self._rename(r, turn, error.tid) for r, turn in batch]
+            self.send(renamed, self._store.now())
         elif isinstance(error, LostLease):
             self.drop()
             self._lost()
         elif len(batch) > 1:
             logger.error("a commit of %d turns failed, trying one by one: %s", len(batch), error)
             self._waiting.extendleft([item] for item in reversed(batch))
-            self.send(self._waiting.popleft())
+            self.send(self._waiting.popleft(), self._store.now())
         else:
             self._park(*batch[0], error)
 
@@ -131,7 +134,7 @@ class Outbox:
         reason = f"its turn could not be recorded: {type(error).__name__}: {error}"
         resident.parking = Park(reason=reason, code="")
         parked = Turn(tid=turn.tid, attempt=turn.attempt, then=resident.parking)
-        self.send([(resident, parked)])
+        self.send([(resident, parked)], self._store.now())
 
 
 def renamed(run: NewRun, tid: int) -> NewRun:

@@ -149,9 +149,11 @@ class Steps:
             kwargs = function.bind_injected(kwargs, flight.context())
         variables = enter(self._variables, flight)
         if function.contract.is_async:
-            flight.task = self._loop.create_task(
-                self._run_async(flight, args, kwargs), context=variables
-            )
+            body = self._run_async(flight, args, kwargs)
+            if self._loop.get_task_factory() is None:
+                flight.task = asyncio.Task(body, loop=self._loop, context=variables)
+            else:
+                flight.task = self._loop.create_task(body, context=variables)
         else:
             flight.call = self._threads.submit(
                 lambda: variables.run(self._run_in_thread, flight, args, kwargs)
@@ -258,7 +260,8 @@ def _written(flight: Flight, result: object) -> str:
     workflow that cannot read it could not go on."""
     contract = flight.function.contract
     value = contract.encode_output(JSON, result)
-    contract.decode_output(JSON, value)
+    if not contract.output.is_direct:
+        contract.decode_output(JSON, value)
     return value
 
 

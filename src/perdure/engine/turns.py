@@ -31,9 +31,6 @@ LINGER = 1_000_000
 MAX_ROWS = 1000
 """A turn delivers at most so many events; the rest waits for the next turn."""
 
-SILENT = frozenset({EventKind.STEP_STARTED, EventKind.STEP_RETRYING})
-"""Events that are recorded, but that the body does not see."""
-
 WAITS_FOR_NOTHING = "its body waits for something that nothing can bring: no step, timer or child"
 
 
@@ -94,7 +91,8 @@ def _deliver(resident: Resident, now: int, rows: list[Row], consumed: list[int])
         if event.ordinal is not None and event.ordinal not in machine.pending:
             continue  # the body no longer waits for it
         text = ""
-        if event.kind in SILENT:
+        kind = event.kind
+        if kind is EventKind.STEP_STARTED or kind is EventKind.STEP_RETRYING:  # the body sees none
             resident.remember(event)
             resident.after.append(event)
         else:

@@ -57,6 +57,8 @@ class SqliteSession:
 class SqliteDatabase:
     """A SQLite file."""
 
+    now = staticmethod(host_now)
+
     def __init__(
         self,
         path: str,
@@ -85,9 +87,6 @@ class SqliteDatabase:
             self._closed = True
             self._disconnect()
             self._pokes.close()
-
-    def now(self) -> int:
-        return host_now()
 
     def read(
         self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs

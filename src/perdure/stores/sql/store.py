@@ -6,7 +6,7 @@ runs starts without the machinery of those that execute them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from perdure.core.run import NewRun, Run
@@ -17,6 +17,11 @@ from perdure.stores.sql.database import Database
 if TYPE_CHECKING:
     from perdure.core.decide import Delivered, Mail, NewMail, Turn, Verdict
     from perdure.core.events import Row
+    from perdure.stores.sql.database import Session
+
+
+if TYPE_CHECKING:
+    _Commit = Callable[["Session", Sequence["Turn"], Sequence[NewRun], int], list["Verdict"]]
 
 
 class SqlStore:
@@ -25,12 +30,12 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.url = database.url
+        # Asked several times per step: no call in between.
+        self.now: Callable[[], int] = database.now
+        self._commit: _Commit | None = None
 
     def close(self) -> None:
         self._database.close()
-
-    def now(self) -> int:
-        return self._database.now()
 
     # --- starting and reading -----------------------------------------------------------------
 
@@ -85,9 +90,11 @@ class SqlStore:
         return self._database.write(claims.unpark, names, namespace, code, now)
 
     def turn(self, turns: Sequence[Turn], births: Sequence[NewRun], now: int) -> list[Verdict]:
-        from perdure.stores.sql.turns import commit
+        if self._commit is None:
+            from perdure.stores.sql.turns import commit
 
-        return self._database.write(commit, turns, births, now)
+            self._commit = commit
+        return self._database.write(self._commit, turns, births, now)
 
     def deliver(self, mail: NewMail, now: int) -> Delivered:
         from perdure.stores.sql import letters
