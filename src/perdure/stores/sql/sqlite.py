@@ -117,9 +117,7 @@ class SqliteDatabase:
                 session.run("BEGIN IMMEDIATE")
                 answer = verb(session, *args, **kwargs)
                 session.run("COMMIT")
-                self._commits += 1
-                if self._commits == _MANY_COMMITS:
-                    self._lengthen_log(session)
+                self._count_commit(session)
             except BaseException as error:
                 self._roll_back()
                 if isinstance(error, sqlite3.Error):
@@ -135,10 +133,12 @@ class SqliteDatabase:
             if self._read_only is not None:
                 raise StoreUnusable(self._read_only)
             try:
-                return verb(session, *args, **kwargs)
+                answer = verb(session, *args, **kwargs)
+                self._count_commit(session)
             except sqlite3.Error as error:
                 self._roll_back()
                 raise self._explained(error) from error
+            return answer
 
     def poke(self) -> None:
         self._pokes.poke()
@@ -264,6 +264,11 @@ class SqliteDatabase:
                     f"stays {mode!r}); put it on a local disk"
                 )
             return
+
+    def _count_commit(self, session: SqliteSession) -> None:
+        self._commits += 1
+        if self._commits == _MANY_COMMITS:
+            self._lengthen_log(session)
 
     def _lengthen_log(self, session: SqliteSession) -> None:
         """Write zeros behind the end of the log, which SQLite takes for the end of what is valid.
