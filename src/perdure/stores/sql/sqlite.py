@@ -135,10 +135,14 @@ class SqliteDatabase:
             if self._read_only is not None:
                 raise StoreUnusable(self._read_only)
             try:
-                return verb(session, *args, **kwargs)
+                answer = verb(session, *args, **kwargs)
+                self._commits += 1
+                if self._commits == _MANY_COMMITS:
+                    self._lengthen_log(session)
             except sqlite3.Error as error:
                 self._roll_back()
                 raise self._explained(error) from error
+            return answer
 
     def poke(self) -> None:
         self._pokes.poke()
