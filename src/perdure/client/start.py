@@ -13,7 +13,7 @@ from perdure.client.connection import Connection, connect
 from perdure.client.handle import Run
 from perdure.client.host import current_host, open
 from perdure.core.codec import JSON
-from perdure.core.errors import NotInWorkflow, TidTaken, UsageError
+from perdure.core.errors import LostLease, NotInWorkflow, TidTaken, UsageError
 from perdure.core.run import NewRun, Status
 from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
@@ -193,6 +193,9 @@ def _submit(connection: Connection, new: NewRun) -> Any:
             return connection.store.submit([new])[0], new
         except TidTaken:
             new = dataclasses.replace(new, tid=make_tid(connection.store.now()))
+        except LostLease:
+            # The worker here was buried and is about to register anew: let whoever can claim it.
+            new = dataclasses.replace(new, worker=None)
 
 
 def _ensure_worker(connection: Connection, name: str) -> None:

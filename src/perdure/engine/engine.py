@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import msgspec
 
 from perdure.core.decide import Finish, HandBack, Park, Suspend, Turn, Verdict
-from perdure.core.errors import Unreplayable
+from perdure.core.errors import LostLease, Unreplayable
 from perdure.core.events import Cancel, Child, Command, Event, EventKind, Step, Timer
 from perdure.core.run import Kind, NewRun, Run, Status
 from perdure.engine.alarms import Alarms
@@ -261,7 +261,17 @@ class Engine:
             self._committer.run_now(lambda: None)  # its turn is before us in the line
             if self._store.get(resident.tid) is not None:
                 return
-        self._committer.run_now(lambda: self._store.submit([birth]))
+        try:
+            self._committer.run_now(lambda: self._store.submit([birth]))
+        except LostLease:
+            # This worker was buried and does not know it yet: the run is for whoever claims it.
+            orphan = dataclasses.replace(birth, worker=None)
+            self._committer.run_now(lambda: self._store.submit([orphan]))
+            resident.birth = None
+            self._forget(resident)
+            if birth.worker == self._host.worker_id:
+                self._host.lost()
+            return
         if not resident.is_committing:
             resident.birth = None
 
@@ -653,6 +663,8 @@ class Engine:
 
     def rebear(self, resident: Resident, run: NewRun, worker: int) -> None:
         """Take up a run again, for another worker id, that was not stored before the lease was lost."""
+        if resident.birth is None:
+            return  # stored meanwhile, for whoever claims it
         resident.become(run, attempt=1)
         self._begin(resident, dataclasses.replace(run, worker=worker))
 

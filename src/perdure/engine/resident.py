@@ -97,10 +97,12 @@ class Resident:
 
     def __init__(self, run: Run | NewRun, definition: Definition, *, attempt: int) -> None:
         self.definition = definition
+        self.on_stored: Callable[[], object] | None = None
         self.become(run, attempt=attempt)
 
     def become(self, run: Run | NewRun, *, attempt: int) -> None:
-        """Be this run, from its beginning, with a new machine."""
+        """Be this run, from its beginning, with a new machine. Who waits for it to be stored still
+        does."""
         self.tid = run.tid
         self.name = run.name
         self.key = run.key
@@ -118,7 +120,6 @@ class Resident:
         self.children: dict[int, int] = {}
         self.after: list[Command | Event] = []
         self.birth: NewRun | None = None
-        self.on_stored: Callable[[], object] | None = None
         self.parking: Park | None = None
         self.seen: set[int] = set()
         self.is_committing = False

@@ -23,10 +23,10 @@ from pathlib import Path
 
 from perdure.core.decide import ALONE_AFTER_CRASHES
 from perdure.core.errors import LostLease, StoreUnavailable
-from perdure.core.run import Run
+from perdure.core.run import NewRun, Run
 from perdure.engine.committer import Committer
 from perdure.engine.engine import Engine
-from perdure.engine.resident import Definition
+from perdure.engine.resident import Definition, Resident
 from perdure.engine.tids import make_tid
 from perdure.project.settings import WorkerSettings
 from perdure.project.watch import SourceWatch
@@ -110,6 +110,7 @@ class Worker:
         self._sources = SourceWatch(root) if watch_sources and root is not None else None
         self._lease: Lease | None = None
         self._is_lost = False
+        self._unborn: list[tuple[Resident, NewRun]] = []
         self._outcome: Outcome | None = None
         self._has_looked = False
         self._is_worn = False
@@ -155,13 +156,12 @@ class Worker:
     async def _register(self) -> None:
         ttl = self._settings.lease / SECOND
         now = self._store.now()
-        self.worker_id = make_tid(now)
-        self._is_lost = False
+        me = self.worker_id = make_tid(now)
         self._lease = Lease(
             worker=self.worker_id,
             ttl=ttl,
             open_store=self._open_store,
-            lost=lambda _reason: self._loop.call_soon_threadsafe(self.lost),
+            lost=lambda _reason: self._loop.call_soon_threadsafe(self._on_lease_lost, me),
             name=self.name,
             pulse=self._pulse,
         )
@@ -183,6 +183,7 @@ class Worker:
             python=platform.python_version(),
         )
         await self.committer.call(self._store.register, row)
+        self._is_lost = False
         self._lease.start()
 
     async def wait(self) -> Outcome:
@@ -264,6 +265,10 @@ class Worker:
             self._is_lost = True
             self._wake.set()
 
+    def _on_lease_lost(self, worker: int) -> None:
+        if worker == self.worker_id:
+            self.lost()
+
     # --- what wakes it ------------------------------------------------------------------------------
 
     def poked(self) -> None:
@@ -339,8 +344,11 @@ class Worker:
         log.warning("worker %s was buried; it drops what it held and registers anew", self.name)
         if self._lease is not None:
             await asyncio.to_thread(self._lease.stop)
-        unborn = self.engine.abandon_all()
+        self._unborn += self.engine.abandon_all()
+        # If it was not buried after all, nobody would take over from its old id for a whole lease.
+        await self.committer.call(self._store.retire, self.worker_id)
         await self._register()
+        unborn, self._unborn = self._unborn, []
         for resident, run in unborn:
             self.engine.rebear(resident, run, self.worker_id)
 
