@@ -6,13 +6,25 @@ imports none of them. (A test compares the lines with what the commands say of t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import click
 
-SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+def _width() -> int:
+    """How wide help may be: what click would find by way of shutil, without its imports."""
+    columns = os.environ.get("COLUMNS", "")
+    try:
+        found = int(columns) if columns.isdecimal() else os.get_terminal_size().columns
+    except OSError:
+        found = 80
+    return max(min(found or 80, 100) - 2, 50)
+
+
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "terminal_width": _width()}
 
 
 class LazyGroup(click.Group):

@@ -66,7 +66,7 @@ def command(as_json: bool) -> None:
                     str(one["pid"]),
                     f"{one['held']} runs",
                     lasting(int(one["age_seconds"] * 1_000_000)),
-                    "background" if one["is_background"] else "by hand",
+                    _kind(one),
                     short(", ".join(one["serves"]) or "what it can import", 100),
                 )
                 for one in workers
@@ -78,6 +78,12 @@ def command(as_json: bool) -> None:
         click.echo(f"the background worker is pid {background or '?'}", err=True)
     if log.exists():
         click.echo(f"background workers log to {log}", err=True)
+
+
+def _kind(one: dict[str, Any]) -> str:
+    if one["is_background"]:
+        return "background"
+    return "in a program" if one["serves"] else "by hand"
 
 
 def _told(row: WorkerRow, here: Identity, now: int) -> dict[str, Any]:

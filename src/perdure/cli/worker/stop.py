@@ -27,8 +27,9 @@ from perdure.cli.parameters import DURATION
 def command(every: bool, timeout: float | None, as_json: bool) -> int:
     """Stop the project's background worker, and wait until it is gone.
 
-    It finishes the steps that run, or hands them back after the setting worker.drain; nothing is
-    lost. The next `perdure run` starts a background worker again.
+    With --all the workers that were started by hand on this host, too; a program that hosts a
+    worker is left alone. A worker finishes the steps that run, or hands them back after the
+    setting worker.drain; nothing is lost. The next `perdure run` starts a background worker again.
     """
     import os
     import signal
@@ -43,7 +44,11 @@ def command(every: bool, timeout: float | None, as_json: bool) -> int:
 
     with open_project() as opened:
         here = Identity.of_this_process()
-        rows = [row for row in opened.store.workers() if every or row.is_background]
+        # Only worker processes: a worker that a program hosts ends with its program, and says by
+        # `serves` that it executes what the program has declared.
+        rows = [
+            row for row in opened.store.workers() if row.is_background or (every and not row.serves)
+        ]
         seconds = opened.settings.worker.drain / 1_000_000 + 10 if timeout is None else timeout
     near = {row.pid: row for row in rows if is_here_and_alive(row, here)}
     far = [row for row in rows if row.host != here.host]
