@@ -63,7 +63,7 @@ test-machine:  ## Run the machine's tests on every other Python that is installe
 	done; \
 	if [ $$first = yes ]; then echo "There is no Python 3.11 or later here."; exit 1; fi
 
-bench: $(READY)-bench  ## Measure: every figure as a ratio, side by side (minutes).
+bench: $(READY)-base  ## Measure: every figure as a ratio, side by side (minutes).
 	@$(BIN)/python -m bench $(ARGS)
 
 clean:  ## Remove what the other targets made; projects' .perdure folders stay.
@@ -119,11 +119,6 @@ $(READY)-test: pyproject.toml | $(VENV)/bin/python
 $(READY)-check: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the tools that check formats, types and imports (once, about 100 MB) ..."
 	@$(call install,$(VENV),--editable '.[check]')
-	@touch $@ $(READY)-base
-
-$(READY)-bench: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing the peer that the benchmarks compare with (once, about 50 MB) ..."
-	@$(call install,$(VENV),--editable '.[bench]')
 	@touch $@ $(READY)-base
 
 # The machine's tests need little, so that they run on interpreters for which little is built.

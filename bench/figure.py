@@ -53,7 +53,7 @@ class Bound:
     more: bool
 
     def verdict(self, figure: Figure) -> str:
-        """"stretch", "must", or "missed"."""
+        """Say which bound is reached: "stretch", "must", or "missed"."""
         reached = figure.ratio if self.of == "ratio" else figure.value
         if reached is None:
             return ""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from bench import ground
 from bench.figure import Figure
@@ -14,13 +17,24 @@ from perdure import start
 
 SETTLED = 1.5
 """Seconds after which a worker that has just started has done what it does once."""
+IMPORT = """
+import os
+
+def rss():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+bare = rss()
+from perdure import function, workflow, start
+print(bare, rss())
+"""
 
 
 def measure(quick: bool) -> Iterator[Figure]:
     """After the import, of an idle worker, and of one that keeps 10,000 sleeping runs warm."""
     runs = 100 if quick else 10_000
     with ground.project() as folder:
-        bare, imported = ground.call("bench.memory:import_names", folder)
+        bare, imported = _import(folder)
         yield Figure(
             name="memory/import",
             value=imported,
@@ -43,22 +57,14 @@ def measure(quick: bool) -> Iterator[Figure]:
         )
 
 
-def import_names() -> tuple[float, float]:
+def _import(folder: Path) -> tuple[float, float]:
     """MB before and after the import, in an interpreter that has imported nothing else."""
-    import subprocess
-    import sys
-
-    program = (
-        "import os\n"
-        "def rss():\n"
-        "    with open('/proc/self/statm') as statm:\n"
-        "        return int(statm.read().split()[1]) * os.sysconf('SC_PAGESIZE') / 2**20\n"
-        "bare = rss()\n"
-        "from perdure import function, workflow, start\n"
-        "print(bare, rss())\n"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", IMPORT],
+        env=ground.environment(folder),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     bare, imported = done.stdout.split()
     return float(bare), float(imported)

@@ -91,8 +91,7 @@ def _theirs(python: Path, scenario: str, steps: int, *, wal: bool) -> float:
                 f"--n={steps}",
             ],
             cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
         )
@@ -113,16 +112,21 @@ def _python(*, may_install: bool) -> Path:
     if not may_install:
         raise Skipped(f"DBOS is not installed in {HOME}; without --quick it is installed there")
     print(f"installing DBOS {VERSION} to compare with (once, about 80 MB) ...", file=sys.stderr)
-    try:
-        subprocess.run([sys.executable, "-m", "venv", HOME], check=True, capture_output=True)
-        subprocess.run(
+    if shutil.which("uv"):
+        make: list[list[str | Path]] = [
+            ["uv", "venv", "--quiet", "--python", sys.executable, HOME],
+            ["uv", "pip", "install", "--quiet", "--python", python, f"dbos=={VERSION}"],
+        ]
+    else:
+        make = [
+            [sys.executable, "-m", "venv", HOME],
             [python, "-m", "pip", "install", "--quiet", f"dbos=={VERSION}"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+        ]
+    try:
+        for command in make:
+            subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         shutil.rmtree(HOME, ignore_errors=True)
         said = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
-        raise Skipped(f"DBOS {VERSION} could not be installed with pip ({said})") from error
+        raise Skipped(f"DBOS {VERSION} could not be installed ({said})") from error
     return python

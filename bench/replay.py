@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import perdure
 from bench import ground, rounds, workload
 from bench.figure import Figure
 from bench.worker import PATIENCE
 from perdure import start
+
+NO_DRAIN: dict[str, Any] = {"worker.drain": 0}
 
 
 def measure(quick: bool) -> Iterator[Figure]:
@@ -33,7 +36,7 @@ def measure(quick: bool) -> Iterator[Figure]:
 
 def record(steps: int) -> float:
     """Leave a run that has so many recorded steps and waits in the next; seconds for them."""
-    with perdure.open(durability="process", **{"worker.drain": 0}):
+    with perdure.open(durability="process", **NO_DRAIN):
         start(workload.count, 100).result()
         began = time.monotonic_ns()
         start(workload.count_to_gate, steps)

@@ -71,10 +71,13 @@ class WorkerProcess:
 
     def cpu(self) -> float:
         """CPU seconds that its threads have used; exact to the nanosecond, unlike `times`."""
-        return sum(
-            int((task / "schedstat").read_text().split()[0])
-            for task in Path(f"/proc/{self.pid}/task").iterdir()
-        ) / 1e9
+        return (
+            sum(
+                int((task / "schedstat").read_text().split()[0])
+                for task in Path(f"/proc/{self.pid}/task").iterdir()
+            )
+            / 1e9
+        )
 
     def rss(self) -> float:
         """Its resident memory, MB."""

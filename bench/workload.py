@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from pathlib import Path
 from queue import SimpleQueue
 
 from perdure import function, sleep, workflow
@@ -85,15 +84,18 @@ class _Gate:
         self._watch: asyncio.Task[None] | None = None
 
     async def is_open(self) -> None:
-        if Path(GATE).exists():
+        if self._is_there():
             return
         if self._watch is None:
             self._watch = asyncio.create_task(self._look())
         await asyncio.shield(self._watch)
 
     async def _look(self) -> None:
-        while not Path(GATE).exists():
+        while not self._is_there():
             await asyncio.sleep(0.005)
+
+    def _is_there(self) -> bool:
+        return os.path.exists(GATE)
 
 
 _gate = _Gate()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from perdure.project import reference
+from perdure.cli import reference as commands
+from perdure.project import reference as settings
 
 DOCS = Path(__file__).parent
 PAGES = {
-    DOCS / "reference" / "settings.md": reference.reference,
+    DOCS / "reference" / "cli.md": commands.reference,
+    DOCS / "reference" / "settings.md": settings.reference,
 }
 
 

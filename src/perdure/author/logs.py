@@ -34,12 +34,11 @@ class ContextFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         context = current_context()
-        told: Any = getattr(record, "perdure", None)  # put there by `Context.logger`
-        if told is None and context is not None:
-            told = context.fields()
+        told: dict[str, object] | None = getattr(record, "perdure", None)  # by `Context.logger`
+        if told is None:
+            told = {} if context is None else context.fields()
         for name in FIELDS:
-            value = told.get(name) if isinstance(told, dict) else None
-            setattr(record, name, value)
+            setattr(record, name, told.get(name))
         return context is None or not context.is_replaying
 
 

@@ -38,7 +38,7 @@ def read_inputs(
         raise click.UsageError("--input gives all inputs; leave --arg and --kw out, or --input")
     value = _json(given)
     if isinstance(value, list):
-        value = _by_name(contract, cast("list[Any]", value))
+        value = _by_name(contract, cast("list[object]", value))
     if isinstance(value, dict):
         return contract.decode_input(JSON, json.dumps(value))
     raise click.UsageError(
@@ -47,7 +47,7 @@ def read_inputs(
     )
 
 
-def _by_name(contract: Contract, items: list[Any]) -> dict[str, Any]:
+def _by_name(contract: Contract, items: list[object]) -> dict[str, Any]:
     """Positional inputs as the object by parameter name that a contract reads."""
     given: dict[str, Any] = {}
     for one in contract.inputs.values():

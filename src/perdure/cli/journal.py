@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from perdure.cli.output import short
 from perdure.cli.records import blame
@@ -88,7 +88,8 @@ def asked(command: dict[str, Any], at: datetime) -> str:
 
 def _inputs(given: Any) -> str:
     if isinstance(given, dict):
-        return short(", ".join(f"{name}={short(value, 40)}" for name, value in given.items()), 80)
+        inputs = cast("dict[str, Any]", given).items()
+        return short(", ".join(f"{name}={short(value, 40)}" for name, value in inputs), 80)
     return short(given, 80)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -39,11 +39,18 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print columns; on a terminal the last one is cut where the line ends."""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    room = _columns() if sys.stdout.isatty() else None
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
         text = "  ".join([*cells, line[-1]]).rstrip()
         click.echo(text if room is None or len(text) <= room else text[: room - 1] + "…")
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

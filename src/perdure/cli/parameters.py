@@ -9,7 +9,7 @@ import click
 from perdure.core.errors import DurationError
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
     """A duration such as 1h30m, as a number of seconds."""
 
     name = "duration"

@@ -77,10 +77,8 @@ def fields(run: Run, now: int, worker: str) -> Iterator[tuple[str, str]]:
         yield "error", blame(run.error)
 
 
-def told(progress: Any) -> str:
+def told(progress: dict[str, Any]) -> str:
     """The latest progress of a step, in words."""
-    if not isinstance(progress, dict):
-        return short(progress)
     done, total = progress.get("done"), progress.get("total")
     amount = f"{done:g}" if isinstance(done, int | float) else ""
     if isinstance(total, int | float) and total:
@@ -103,9 +101,9 @@ def blame(error: Any) -> str:
 
 def traceback_of(error: str) -> str:
     """The traceback of a recorded error, with those of its causes; "" if there is none."""
-    told = json.loads(error) if isinstance(error, str) else error
+    told: dict[str, Any] | None = json.loads(error)
     texts: list[str] = []
-    while isinstance(told, dict):
+    while told:
         if told.get("traceback"):
             texts.append(str(told["traceback"]).rstrip())
         told = told.get("cause")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from perdure.cli import exits
 from perdure.cli.root import root
-from perdure.core.errors import DiscoveryError, PerdureError, UsageError
+
+if TYPE_CHECKING:
+    from perdure.core.errors import PerdureError
 
 
 def execute(arguments: Sequence[str], *, prog_name: str = "perdure") -> int:
@@ -31,19 +34,25 @@ def execute(arguments: Sequence[str], *, prog_name: str = "perdure") -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("perdure: interrupted", err=True)
         return exits.INTERRUPTED
-    except PerdureError as error:
-        complain(str(error))
-        return code_of(error)
     except BrokenPipeError:
         # Whoever read our output has seen enough (`perdure list | head`). What is still buffered
         # must not raise again when the interpreter flushes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.FAILED
+    except Exception as error:
+        from perdure.core.errors import PerdureError  # `--help` has no use for it
+
+        if not isinstance(error, PerdureError):
+            raise
+        complain(str(error))
+        return code_of(error)
     return code if isinstance(code, int) else exits.OK
 
 
 def code_of(error: PerdureError) -> int:
     """The exit code that an error means."""
+    from perdure.core.errors import DiscoveryError, UsageError
+
     return exits.BAD_USE if isinstance(error, UsageError | DiscoveryError) else exits.FAILED
 
 
@@ -54,7 +63,8 @@ def complain(sentence: str) -> None:
 
 def _refuse(error: click.ClickException) -> int:
     sentence = error.format_message().rstrip(".")
-    sentence = sentence[:1].lower() + sentence[1:]
+    if sentence[:1].isupper() and sentence[1:2].islower():
+        sentence = sentence[0].lower() + sentence[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         sentence += f"; see {context.command_path} --help"

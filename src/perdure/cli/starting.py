@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any
+from typing import Any, TypeGuard
 
 from perdure.author.function import Function
 from perdure.author.workflow import Workflow
@@ -27,7 +27,7 @@ def find_runnable(text: str) -> Runnable:
     """
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the result alone
         found = resolve(text)
-    if isinstance(found, Workflow | Function):
+    if _is_runnable(found):
         return found
     if callable(found):
         raise DiscoveryError(
@@ -37,6 +37,10 @@ def find_runnable(text: str) -> Runnable:
     raise DiscoveryError(
         f"{text} is a {type(found).__name__}; only a @workflow or a @function can be run"
     )
+
+
+def _is_runnable(found: object) -> TypeGuard[Runnable]:
+    return isinstance(found, Workflow | Function)
 
 
 def start_recorded(

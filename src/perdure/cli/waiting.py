@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from perdure.cli import exits
 from perdure.cli.shell import complain
-from perdure.core.run import Run
+from perdure.core.run import Run, Status
 
 if TYPE_CHECKING:
     from perdure.store import Store
 
 
-def wait_for(store: Store, tid: int, timeout: float | None) -> Run | int:
+PATIENCE = 5.0
+"""Seconds after which a run that nobody has taken is worth a word."""
+
+
+def wait_for(
+    store: Store, tid: int, timeout: float | None, *, log: Path | None = None
+) -> Run | int:
     """Wait until a run is finished, stuck or blocked.
 
     Args:
         store: Where it is.
         tid: The run.
         timeout: Seconds; None: as long as it takes.
+        log: What the background worker writes; named if nobody takes the run.
 
     Returns:
         The run; or an exit code, if the timeout or Ctrl-C was first, and this has been said.
     """
     from perdure.client.waiting import wait_until_final
 
+    patience = PATIENCE if timeout is None else min(PATIENCE, timeout)
     try:
-        run = wait_until_final(store, None, tid, timeout)
+        run = wait_until_final(store, None, tid, patience)
+        if run is None and patience != timeout:
+            _worry(store, tid, log)
+            rest = None if timeout is None else timeout - patience
+            run = wait_until_final(store, None, tid, rest)
     except KeyboardInterrupt:
         click.echo(err=True)
         complain(f"run {tid} goes on; {_how_to_go_on(tid)}")
@@ -36,9 +49,25 @@ def wait_for(store: Store, tid: int, timeout: float | None) -> Run | int:
     if run is None:
         now = store.get(tid)
         state = now.status.value if now is not None else "gone"
-        complain(f"run {tid} is still {state} after {timeout:g} s and goes on; {_how_to_go_on(tid)}")
+        complain(
+            f"run {tid} is still {state} after {timeout:g} s and goes on; {_how_to_go_on(tid)}"
+        )
         return exits.TIMEOUT
     return run
+
+
+def _worry(store: Store, tid: int, log: Path | None) -> None:
+    """Say so if nobody has taken the run although it is due."""
+    run = store.get(tid)
+    if run is None or run.status is not Status.QUEUED:
+        return
+    now = store.now()
+    alive = [row.name for row in store.workers() if row.lease_until >= now]
+    if alive:
+        complain(f"run {tid} is still queued; {', '.join(alive)} may be busy, or lack its code")
+    else:
+        why = f"; what the last one said: {log}" if log is not None and log.exists() else ""
+        complain(f"run {tid} is still queued and no worker is alive: perdure worker run{why}")
 
 
 def _how_to_go_on(tid: int) -> str:

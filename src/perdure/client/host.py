@@ -12,7 +12,8 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -175,6 +176,19 @@ class Host:
             **self._options,
         )
 
+    @contextlib.contextmanager
+    def around(self, worker: Worker) -> Generator[Self, None, None]:
+        """Be the host of a worker that was started on the running loop, and is ended elsewhere."""
+        self._check_fresh()
+        self._worker = worker
+        self._loop = asyncio.get_running_loop()
+        _hosts.append(self)
+        try:
+            yield self
+        finally:
+            _hosts.remove(self)
+            self._worker = self._loop = None
+
     # --- taking up runs ---------------------------------------------------------------------------
 
     def wait_until_ended(self) -> Outcome:
@@ -241,8 +255,7 @@ class Host:
 _hosts: list[Host] = []
 
 
-@contextlib.contextmanager
-def hosting(connection: Connection, worker: Worker) -> Iterator[Host]:
+def hosting(connection: Connection, worker: Worker) -> AbstractContextManager[Host]:
     """Make a worker that lives on the running loop the host of this process, for a while: what its
     steps start executes on it, and a wait that would block its loop is refused.
 
@@ -250,14 +263,7 @@ def hosting(connection: Connection, worker: Worker) -> Iterator[Host]:
         connection: The project's connection; its store is another object than the worker's.
         worker: A worker that was started on the running loop; it is not ended here.
     """
-    host = Host(connection, owns_connection=False)
-    host._worker = worker
-    host._loop = asyncio.get_running_loop()
-    _hosts.append(host)
-    try:
-        yield host
-    finally:
-        _hosts.remove(host)
+    return Host(connection, owns_connection=False).around(worker)
 
 
 def current_host() -> Host | None:

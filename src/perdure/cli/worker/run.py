@@ -22,7 +22,11 @@ from perdure.cli.groups import Command
 @click.option("--background", is_flag=True, help="Be the project's background worker (see below).")
 @click.option("--name", help="What the worker is called; by default host:pid.")
 @click.option(
-    "--module", "modules", multiple=True, metavar="MODULE", help="Import this, too; may be repeated."
+    "--module",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import this, too; may be repeated.",
 )
 def command(background: bool, name: str | None, modules: tuple[str, ...]) -> int:
     """Work on the project's runs until stopped.

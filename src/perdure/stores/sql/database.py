@@ -64,6 +64,13 @@ class Database(Protocol):
         """Run a verb in a transaction: committed when this returns, undone if it raises."""
         ...
 
+    def write_alone(
+        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a verb of a single statement, which is its own transaction: committed when this
+        returns, undone if it raises."""
+        ...
+
     def poke(self) -> None:
         """See `perdure.store.Store.poke`."""
         ...

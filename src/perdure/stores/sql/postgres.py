@@ -158,6 +158,11 @@ class PostgresDatabase:
                     return answer
             raise AssertionError("the last try returns or raises")
 
+    def write_alone(
+        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return self.write(verb, *args, **kwargs)
+
     def poke(self) -> None:
         if not self._lock.acquire(timeout=0.05):
             return  # a verb is under way for long; who listens looks by itself

@@ -9,6 +9,9 @@ What is particular here:
 - A connection must not cross a fork: the child has the parent's files, but not its locks. So a
   fork waits until no verb is under way, and the child closes its copy and opens its own when it
   needs one.
+- A log that grows makes the disk write down its new length with every commit, which costs a third
+  of the rate; SQLite makes the log anew whenever nobody had the database open. So who commits a
+  lot gives the log its full length at once (`_lengthen_log`).
 - A database is looked at before anything in it is changed: a foreign file stays as it is.
 """
 
@@ -32,6 +35,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CACHED_STATEMENTS = 256
+_MANY_COMMITS = 30
+"""After so many commits a connection is taken to be one of a host or worker, and not of a command."""
+_LOG_BYTES = 32 + 1100 * (4096 + 24)
+"""What the log grows to by itself: SQLite starts over in it after 1,000 pages and some."""
 
 
 class SqliteSession:
@@ -77,6 +84,7 @@ class SqliteDatabase:
         self._session: SqliteSession | None = None
         self._closed = False
         self._read_only: str | None = None
+        self._commits = 0
         self._pokes = Pokes(self.path)
         with self._lock:
             self._ready()
@@ -109,11 +117,27 @@ class SqliteDatabase:
                 session.run("BEGIN IMMEDIATE")
                 answer = verb(session, *args, **kwargs)
                 session.run("COMMIT")
+                self._count_commit(session)
             except BaseException as error:
                 self._roll_back()
                 if isinstance(error, sqlite3.Error):
                     raise self._explained(error) from error
                 raise
+            return answer
+
+    def write_alone(
+        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with self._lock:
+            session = self._session or self._ready()
+            if self._read_only is not None:
+                raise StoreUnusable(self._read_only)
+            try:
+                answer = verb(session, *args, **kwargs)
+                self._count_commit(session)
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise self._explained(error) from error
             return answer
 
     def poke(self) -> None:
@@ -240,6 +264,28 @@ class SqliteDatabase:
                     f"stays {mode!r}); put it on a local disk"
                 )
             return
+
+    def _count_commit(self, session: SqliteSession) -> None:
+        self._commits += 1
+        if self._commits == _MANY_COMMITS:
+            self._lengthen_log(session)
+
+    def _lengthen_log(self, session: SqliteSession) -> None:
+        """Write zeros behind the end of the log, which SQLite takes for the end of what is valid.
+
+        The transaction keeps all others from writing into the log meanwhile.
+        """
+        try:
+            session.run("BEGIN IMMEDIATE")
+            with open(f"{self.path}-wal", "r+b", buffering=0) as log:
+                missing = _LOG_BYTES - log.seek(0, os.SEEK_END)
+                if missing > 0:
+                    log.write(bytes(missing))
+                    os.fsync(log)
+        except (OSError, sqlite3.Error):
+            pass  # a full disk, a busy database: then the log grows as it always does
+        finally:
+            self._roll_back()
 
     def _disconnect(self) -> None:
         connection, self._connection, self._session = self._connection, None, None

@@ -17,11 +17,6 @@ from perdure.stores.sql.database import Database
 if TYPE_CHECKING:
     from perdure.core.decide import Delivered, Mail, NewMail, Turn, Verdict
     from perdure.core.events import Row
-    from perdure.stores.sql.database import Session
-
-
-if TYPE_CHECKING:
-    _Commit = Callable[["Session", Sequence["Turn"], Sequence[NewRun], int], list["Verdict"]]
 
 
 class SqlStore:
@@ -32,7 +27,7 @@ class SqlStore:
         self.url = database.url
         # Asked several times per step: no call in between.
         self.now: Callable[[], int] = database.now
-        self._commit: _Commit | None = None
+        self._turn: Callable[..., list[Verdict]] | None = None
 
     def close(self) -> None:
         self._database.close()
@@ -90,11 +85,11 @@ class SqlStore:
         return self._database.write(claims.unpark, names, namespace, code, now)
 
     def turn(self, turns: Sequence[Turn], births: Sequence[NewRun], now: int) -> list[Verdict]:
-        if self._commit is None:
-            from perdure.stores.sql.turns import commit
+        if self._turn is None:
+            from perdure.stores.sql.turns import turn
 
-            self._commit = commit
-        return self._database.write(self._commit, turns, births, now)
+            self._turn = turn
+        return self._turn(self._database, turns, births, now)
 
     def deliver(self, mail: NewMail, now: int) -> Delivered:
         from perdure.stores.sql import letters
