@@ -25,6 +25,7 @@ def zygote() -> Iterator[Zygote]:
         "perdure.stores.sql.claims",
         "perdure.stores.sql.leases",
         "tests.end_to_end.crash",
+        "tests.end_to_end.load",
     )
     yield zygote
     zygote.close()

@@ -232,3 +232,16 @@ def test_a_sleeping_run_keeps_no_host_open(open_host):
         handle = start(hibernate)
         wait_for(lambda: handle.status() is Status.WAITING)
     assert handle.status() is Status.WAITING
+
+
+def test_a_start_after_the_worker_has_ended_is_stored(open_host):
+    """A worker that stopped in its host takes nothing more; the run is there for the next one."""
+    with open_host() as host:
+        host.worker.request_stop()
+        host._thread.join(20)
+        handle = start(doubled, 2)
+        assert handle.status() is Status.QUEUED
+        with pytest.raises(TimeoutError, match="is still queued"):
+            handle.result(timeout=0.01)
+    with open_host():
+        assert handle.result(10) == 4

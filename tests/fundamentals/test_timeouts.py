@@ -142,3 +142,22 @@ def test_a_timeout_of_nothing_is_refused():
 
     with pytest.raises(DeclarationError, match="timeout=0"):
         function(name="never", timeout=0)(lambda: None)
+
+
+def test_waiting_for_a_thread_is_not_counted(open_host):
+    """A plain function's time begins when its body does, however many stand before it."""
+    turn = threading.Semaphore(1)
+
+    @function(timeout="500ms")
+    def queue(n: int) -> int:
+        assert turn.acquire(blocking=False)
+        time.sleep(0.2)
+        turn.release()
+        return n
+
+    @workflow
+    async def crowd() -> list[int]:
+        return await asyncio.gather(*(queue.step(n) for n in range(4)))
+
+    with open_host(worker={"threads": 1}):
+        assert start(crowd).result(10) == [0, 1, 2, 3]

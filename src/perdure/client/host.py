@@ -248,7 +248,8 @@ class Host:
         if self.is_on_this_loop():
             self.worker.poked()
         else:
-            self.loop.call_soon_threadsafe(self.worker.poked)
+            with contextlib.suppress(RuntimeError):  # the worker has ended; others will look
+                self.loop.call_soon_threadsafe(self.worker.poked)
 
 
 _hosts: list[Host] = []

@@ -7,6 +7,7 @@ committed something, and the passing of a second, in case a poke was lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import time
@@ -48,7 +49,8 @@ class Ear:
             if self._host.is_on_this_loop():
                 engine.when_ended(self._tid, self._ring)
             else:
-                self._host.loop.call_soon_threadsafe(engine.when_ended, self._tid, self._ring)
+                with contextlib.suppress(RuntimeError):  # the worker has ended; others will poke
+                    self._host.loop.call_soon_threadsafe(engine.when_ended, self._tid, self._ring)
         return self
 
     def __exit__(self, *exc: object) -> None:

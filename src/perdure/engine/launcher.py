@@ -65,7 +65,14 @@ class Launcher:
         self.in_flight = 0
         self._runway = runway
         self._loop = loop
-        self._steps = Steps(loop, threads, self._landed, self._interrupted)
+        self._steps = Steps(
+            loop,
+            threads,
+            self._landed,
+            self._interrupted,
+            may_begin=runway.may_start,
+            postponed=self._postponed,
+        )
         self._held_back: list[tuple[Resident, int]] = []
         self._latest: dict[int, tuple[int, Progress]] = {}
         self._is_flush_due = False
@@ -180,6 +187,14 @@ class Launcher:
             self.in_flight -= 1
             logger.warning("%s was cancelled from outside; it will be run again", flight)
             self._hold_back(resident, flight.ordinal, 1.0)
+
+    def _postponed(self, flight: Flight) -> None:
+        """The lease was over when the body was about to begin: it begins when the lease holds."""
+        resident = self._resident_of(flight)
+        if resident is not None:
+            del resident.flights[flight.ordinal]
+            self.in_flight -= 1
+            self._hold_back(resident, flight.ordinal, HELD_BACK_SECONDS)
 
     def _resident_of(self, flight: Flight) -> Resident | None:
         resident = self._runway.residents.get(flight.tid)

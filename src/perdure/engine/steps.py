@@ -118,6 +118,9 @@ class Steps:
             the encoded outcome, or (flight, None, error).
         interrupted: Called for an attempt that somebody else cancelled (the host's loop is being
             torn down): it has no outcome, and must be run again elsewhere.
+        may_begin: Whether the lease still holds, asked when a body is about to begin: between its
+            launch and that moment the process may have been stopped for an hour.
+        postponed: Called for an attempt that may not begin now; nothing of it ran.
     """
 
     def __init__(
@@ -126,11 +129,16 @@ class Steps:
         threads: Threads,
         landed: Landed,
         interrupted: Callable[[Flight], None],
+        *,
+        may_begin: Callable[[], bool],
+        postponed: Callable[[Flight], None],
     ) -> None:
         self._loop = loop
         self._threads = threads
         self._landed = landed
         self._interrupted = interrupted
+        self._may_begin = may_begin
+        self._postponed = postponed
         # Every attempt starts from the contextvars of the worker's start: those of whoever happened
         # to wake the loop are none of its business.
         self._variables = contextvars.copy_context()
@@ -158,9 +166,13 @@ class Steps:
             flight.call = self._threads.submit(
                 lambda: variables.run(self._run_in_thread, flight, args, kwargs)
             )
-        if function.timeout is not None:
+            return  # its time begins with its body: it may have to wait for a thread
+        self._start_timer(flight)
+
+    def _start_timer(self, flight: Flight) -> None:
+        if flight.function.timeout is not None and not flight.is_over:
             flight.timer = self._loop.call_later(
-                function.timeout / 1_000_000, self._time_out, flight
+                flight.function.timeout / 1_000_000, self._time_out, flight
             )
 
     def stop(self, flight: Flight) -> None:
@@ -174,6 +186,9 @@ class Steps:
             logger.warning("%s was stopped, but its thread goes on", flight)
 
     async def _run_async(self, flight: Flight, args: Any, kwargs: Any) -> None:
+        if not self._may_begin():
+            self._postpone(flight)
+            return
         value: str | None = None
         error: BaseException | None = None
         try:
@@ -195,6 +210,11 @@ class Steps:
         self._land(flight, value, error)
 
     def _run_in_thread(self, flight: Flight, args: Any, kwargs: Any) -> None:
+        if not self._may_begin():
+            self._tell(flight, self._postpone, flight)
+            return
+        if flight.function.timeout is not None:
+            self._tell(flight, self._start_timer, flight)
         value: str | None = None
         error: BaseException | None = None
         try:
@@ -209,10 +229,19 @@ class Steps:
             value = _written(flight, result)
         except BaseException as caught:  # noqa: BLE001 - the outcome of the step
             error = caught
+        self._tell(flight, self._land, flight, value, error)
+
+    def _tell(self, flight: Flight, callback: Callable[..., None], *args: Any) -> None:
+        """Call back on the loop, from a thread."""
         try:
-            self._loop.call_soon_threadsafe(self._land, flight, value, error)
+            self._loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
             logger.warning("%s ended after its worker did; its outcome is not recorded", flight)
+
+    def _postpone(self, flight: Flight) -> None:
+        if not flight.is_over:
+            self._close(flight)
+            self._postponed(flight)
 
     def _time_out(self, flight: Flight) -> None:
         flight.timer = None
