@@ -25,6 +25,9 @@ SLOW_SECONDS = 0.005
 FAST_SECONDS = 0.001
 """Commits that take less than this, on average, may move back onto the loop."""
 
+WORK_SECONDS = 0.0001
+"""What a turn costs at most in work, waiting not counted."""
+
 Done = Callable[[Any, BaseException | None], None]
 
 
@@ -41,7 +44,7 @@ class Committer:
         self._shared = shared
         self._threaded = shared
         self._average = 0.0
-        self._queue: SimpleQueue[tuple[Callable[[], Any], Done] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Callable[[], Any], Done, int] | None] = SimpleQueue()
         self._outstanding = 0
         self._thread: threading.Thread | None = None
 
@@ -50,30 +53,41 @@ class Committer:
         """Whether verbs run beside the loop just now."""
         return self._threaded
 
-    def submit(self, verb: Callable[[], Any], done: Done) -> None:
-        """Run `verb` and call `done(result, error)` on the loop: at once when inline, later when
-        threaded. Verbs run in the order of submission."""
-        if self._threaded or self._outstanding:
-            self._outstanding += 1
-            self._ensure_thread()
-            self._queue.put((verb, done))
-            return
+    @property
+    def is_inline(self) -> bool:
+        """Whether `run` may be called: verbs run on the loop, and none is under way beside it."""
+        return not (self._threaded or self._outstanding)
+
+    def run(
+        self, weight: int, verb: Callable[..., T], *arguments: Any
+    ) -> tuple[T | None, BaseException | None]:
+        """Run a verb here and now, while `is_inline`; returns its result, or its error."""
         began = time.perf_counter()
         try:
-            result, error = verb(), None
-        except Exception as caught:  # noqa: BLE001 - handed to `done`, which knows what to do
-            result, error = None, caught
-        self._measure(time.perf_counter() - began)
-        done(result, error)
+            return verb(*arguments), None
+        except Exception as error:  # noqa: BLE001 - handed to the caller, who knows what to do
+            return None, error
+        finally:
+            self._measure(time.perf_counter() - began, weight)
+
+    def submit(self, verb: Callable[[], Any], done: Done, *, weight: int = 1) -> None:
+        """Run `verb` and call `done(result, error)` on the loop: at once when inline, later when
+        threaded. Verbs run in the order of submission.
+
+        Args:
+            weight: How many turns, or the like, the verb writes: more may take longer.
+        """
+        if self.is_inline:
+            done(*self.run(weight, verb))
+            return
+        self._outstanding += 1
+        self._ensure_thread()
+        self._queue.put((verb, done, weight))
 
     async def call(self, verb: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Run a verb and wait for what it returns or raises."""
-        if not self._threaded and not self._outstanding:
-            began = time.perf_counter()
-            try:
-                return verb(*arguments, **options)
-            finally:
-                self._measure(time.perf_counter() - began)
+        if self.is_inline:
+            return verb(*arguments, **options)
         future: asyncio.Future[T] = self._loop.create_future()
 
         def done(result: Any, error: BaseException | None) -> None:
@@ -105,7 +119,7 @@ class Committer:
 
         self._outstanding += 1
         self._ensure_thread()
-        self._queue.put((work, lambda _result, _error: None))
+        self._queue.put((work, lambda _result, _error: None, 1))
         is_done.wait()
         if errors:
             raise errors[0]
@@ -118,8 +132,10 @@ class Committer:
             self._thread.join()
             self._thread = None
 
-    def _measure(self, seconds: float) -> None:
-        self._average += (seconds - self._average) * 0.1
+    def _measure(self, seconds: float, weight: int) -> None:
+        # What a batch costs for being large is work, and would be work in a thread, too: only what
+        # a single write waits for is worth a thread.
+        self._average += (seconds - weight * WORK_SECONDS - self._average) * 0.1
         if not self._threaded and self._average > SLOW_SECONDS:
             logger.info(
                 "store verbs take %.1f ms; they move off the event loop", self._average * 1000
@@ -140,7 +156,7 @@ class Committer:
             job = self._queue.get()
             if job is None:
                 return
-            verb, done = job
+            verb, done, weight = job
             began = time.perf_counter()
             try:
                 result, error = verb(), None
@@ -148,11 +164,18 @@ class Committer:
                 result, error = None, caught
             seconds = time.perf_counter() - began
             try:
-                self._loop.call_soon_threadsafe(self._finish, done, result, error, seconds)
+                self._loop.call_soon_threadsafe(self._finish, done, result, error, seconds, weight)
             except RuntimeError:
                 return  # the loop is closed: nobody waits any more
 
-    def _finish(self, done: Done, result: Any, error: BaseException | None, seconds: float) -> None:
+    def _finish(
+        self,
+        done: Done,
+        result: Any,
+        error: BaseException | None,
+        seconds: float,
+        weight: int,
+    ) -> None:
         self._outstanding -= 1
-        self._measure(seconds)
+        self._measure(seconds, weight)
         done(result, error)

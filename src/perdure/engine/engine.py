@@ -344,6 +344,12 @@ class Engine:
         to_look_at: set[int] = set()
         for (resident, turn), verdict in zip(batch, verdicts, strict=True):
             resident.is_committing = False
+            if turn.then is None and verdict is Verdict.COMMITTED and not turn.children:
+                self._note_written(resident, turn)
+                self._act(resident)
+                if turn.cancel_children:
+                    concerns_others = has_asked_children = True
+                continue
             if verdict is Verdict.STALE:
                 logger.warning(
                     "run %d is held by another worker now; what this one did since is refused",
@@ -532,7 +538,8 @@ class Engine:
             reason = f"it is a {run.kind} run, but {run.name} is a {definition.kind} here"
             resident.parking = Park(reason=reason, code=self._host.fingerprint())
             return resident
-        rows = await self._committer.call(self._store.journal, run.tid)
+        is_new = run.attempt == 1  # nobody had it before, so nothing is recorded
+        rows = [] if is_new else await self._committer.call(self._store.journal, run.tid)
         if not rows:
             resident.events.append((STARTED, 0))
             return resident

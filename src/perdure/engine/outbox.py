@@ -83,9 +83,13 @@ class Outbox:
             return  # dropped meanwhile
         turns = [turn for _resident, turn in batch]
         births: list[NewRun] = [r.birth for r, _turn in batch if r.birth is not None]
-        self._committer.submit(
-            partial(self._store.turn, turns, births, now), partial(self._answered, batch)
-        )
+        committer = self._committer
+        if committer.is_inline:
+            answer = committer.run(len(batch), self._store.turn, turns, births, now)
+            self._answered(batch, *answer)
+        else:
+            verb = partial(self._store.turn, turns, births, now)
+            committer.submit(verb, partial(self._answered, batch), weight=len(batch))
 
     def _try_again(self, batch: Batch) -> None:
         self._try(batch, self._store.now())

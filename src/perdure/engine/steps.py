@@ -179,9 +179,10 @@ class Steps:
         """Nobody waits for this attempt any more: cancel or abandon it, and report nothing."""
         if flight.is_over:
             return
+        task = flight.task
         self._close(flight)
-        if flight.task is not None:
-            flight.task.cancel()
+        if task is not None:
+            task.cancel()
         elif flight.call is not None and self._threads.abandon(flight.call):
             logger.warning("%s was stopped, but its thread goes on", flight)
 
@@ -279,6 +280,7 @@ class Steps:
 
     def _close(self, flight: Flight) -> None:
         flight.is_over = True
+        flight.task = None  # a task holds its contextvars, and they hold the flight
         if flight.timer is not None:
             flight.timer.cancel()
             flight.timer = None

@@ -20,6 +20,7 @@ from perdure.core.events import (
     EventKind,
     Fail,
     Row,
+    Step,
     encode_commands,
 )
 from perdure.core.run import NewRun, Status
@@ -63,6 +64,16 @@ def take_turn(
         reason = str(error) if is_code else f"its body could not be driven: {error!r}"
         resident.parking = Park(reason=reason, code=fingerprint())
         return Turn(tid=resident.tid, attempt=resident.attempt, then=resident.parking)
+    after = resident.after
+    if len(after) == 1 and type(after[0]) is Step and len(rows) == 1 and not is_draining:
+        # What most turns are: one outcome in, the next step out.
+        return Turn(
+            tid=resident.tid,
+            attempt=resident.attempt,
+            rows=rows,
+            consumed=consumed,
+            progress=resident.crashes > 0,
+        )
     children, cancelled = _family(resident, new_child)
     then = _next(resident, now, is_draining=is_draining, is_here=is_here)
     if not rows and then is None and not consumed:

@@ -423,6 +423,7 @@ class Machine:
         loop.is_over = True
         self._main = None
         self._body = None
+        self._context = None
         close_body(loop, self.background_errors)
 
     @contextlib.contextmanager
