@@ -260,3 +260,10 @@ def test_a_project_that_cannot_be_used(spoil: str, said: str, code: int, project
         assert said in done.stderr and done.stderr.startswith("perdure: ")
         assert "Traceback" not in done.stderr
         assert done.returncode == code
+
+
+def test_a_project_folder_that_is_none(project: Perdure, tmp_path: Path) -> None:
+    """PERDURE_PROJECT that names no folder is told, with what to do."""
+    project.env["PERDURE_PROJECT"] = str(tmp_path / "nowhere")
+    done = project("list")
+    assert done.returncode == 2 and "is not a folder" in done.stderr

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-from pathlib import Path
 
 from perdure.worker.identity import Identity, is_proven_dead
 
-from .conftest import Perdure, until
+from .conftest import DEADLINE, Perdure, until
 
 
 def test_a_worker_started_by_hand_serves_and_ends_in_good_order(project: Perdure) -> None:
@@ -121,6 +121,18 @@ def test_kill_9_of_the_background_worker(project: Perdure) -> None:
     assert (waited.returncode, waited.stdout) == (0, "completed\n")
 
 
+def test_kill_9_while_somebody_waits(project: Perdure) -> None:
+    """Whoever waits for a run sees to it that a worker is there: nobody has to type anything."""
+    waiting = project.popen("run", "app:holding", "--arg", str(project.root))
+    until((project.root / "running").exists)
+    (row,) = project.rows()
+    os.kill(row.pid, signal.SIGKILL)
+    (project.root / "go").touch()
+    out, err = waiting.communicate(timeout=DEADLINE)
+    assert (waiting.returncode, out, err) == (0, "done\n", "")
+    assert project.pids() not in ({row.pid}, set())
+
+
 def test_stop(project: Perdure) -> None:
     """`worker stop` ends the background worker alone; with --all the others of this host, too."""
     mine = project.worker("--name", "mine")
@@ -162,19 +174,9 @@ def test_the_log_carries_the_run(project: Perdure) -> None:
     project.write("perdure.toml", '[log]\nformat = "json"\n')
     tid = project("run", "app:twice", "--no-wait").stdout.strip()
     project("wait", tid)
-    import json
-
     lines = [json.loads(line) for line in project.log.splitlines()]
     told = [line for line in lines if line["message"] == "doubling"]
     assert [(line["tid"], line["step"], line["step_name"]) for line in told] == [
         (tid, 0, "double"),
         (tid, 1, "double"),
     ]
-
-
-def test_a_worker_with_a_bad_start(project: Perdure, tmp_path: Path) -> None:
-    """A run that nobody takes is worth a word: which command starts a worker."""
-    project.write("broken.py", "")
-    project.env["PERDURE_PROJECT"] = str(tmp_path / "nowhere")
-    done = project("list")
-    assert done.returncode == 2 and "is not a folder" in done.stderr

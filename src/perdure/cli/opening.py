@@ -16,6 +16,7 @@ from perdure.project.folder import Project, find
 from perdure.project.settings import Settings, load
 
 if TYPE_CHECKING:
+    from perdure.client.connection import Connection
     from perdure.store import Store
 
 
@@ -30,6 +31,12 @@ class Opened:
     project: Project
     settings: Settings
     store: Store
+
+    def connection(self) -> Connection:
+        """The same project for the client: its handles can wait, follow and cancel."""
+        from perdure.client.connection import Connection
+
+        return Connection(self.project, self.settings)
 
     def __enter__(self) -> Self:
         return self

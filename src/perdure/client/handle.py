@@ -7,7 +7,7 @@ questions (status, cancel) ask the store directly and return at once in both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from perdure.author import registry
@@ -16,6 +16,7 @@ from perdure.author.workflow import Workflow
 from perdure.client.connection import Connection
 from perdure.client.host import Host, current_host
 from perdure.client.journal import Entry, Reader
+from perdure.client.serving import Caretaker
 from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
 from perdure.core.codec import JSON, Shape
 from perdure.core.decide import Delivered, NewMail
@@ -140,11 +141,19 @@ class Run(Generic[R]):
                 "result() and wait() would block the loop that executes the run; write: await run"
             )
         tid = self._stored_tid()
-        record = wait_until_final(self._connection.store, host, tid, timeout)
+        record = wait_until_final(
+            self._connection.store, host, tid, timeout, look_after=self._caretaker(host)
+        )
         if record is None:
             now = self.record()
             raise TimeoutError(f"run {tid} is still {now.status} after {timeout} s")
         return record
+
+    def _caretaker(self, host: Host | None) -> Callable[[], object]:
+        """Called while somebody waits in a process that does not host."""
+        if host is not None:
+            return lambda: None
+        return Caretaker(self._connection, self.name).look
 
     def __await__(self) -> Generator[Any, Any, R]:
         return self._awaited().__await__()
@@ -166,7 +175,9 @@ class Run(Generic[R]):
                 if ending is not None:
                     return self._decoded(*ending)
         tid = self._stored_tid()
-        record = await wait_until_final_async(self._connection.store, host, tid)
+        record = await wait_until_final_async(
+            self._connection.store, host, tid, look_after=self._caretaker(host)
+        )
         if record is None:
             raise RunNotFound(f"there is no run {tid} in {self._connection.store.url}")
         return self._result_of(record)
@@ -215,7 +226,9 @@ class Run(Generic[R]):
             for row in store.journal(tid):
                 yield reader.read(row)
             return
-        with Ear(store, self._host(), tid) as ear:
+        host = self._host()
+        look_after = self._caretaker(host)
+        with Ear(store, host, tid) as ear:
             while True:
                 is_over = stands_still(self.record())
                 for row in store.journal(tid, after=seq):
@@ -223,6 +236,7 @@ class Run(Generic[R]):
                     yield reader.read(row)
                 if is_over:
                     return
+                look_after()
                 ear.wait(None)
 
     # --- asking it to end ---------------------------------------------------------------------------

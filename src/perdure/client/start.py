@@ -12,6 +12,7 @@ from perdure.author.workflow import Workflow
 from perdure.client.connection import Connection, connect
 from perdure.client.handle import Run
 from perdure.client.host import current_host, open
+from perdure.client.serving import ensure_served
 from perdure.core.codec import JSON
 from perdure.core.errors import LostLease, NotInWorkflow, TidTaken, UsageError
 from perdure.core.run import NewRun, Status
@@ -20,8 +21,6 @@ from perdure.engine.tids import make_tid
 from perdure.machine import current
 from perdure.store import RunFilter
 from perdure.stores.lookup import find_tid
-from perdure.worker.background import ensure_background_worker
-from perdure.worker.identity import Identity, is_proven_dead
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -155,12 +154,12 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
     submitted, new = _submit(connection, new)
     if host is not None and new.worker is not None and submitted.is_new:
         host.begin_stored(new, definition)
-    elif submitted.is_new:
+    elif submitted.is_new or host is None:  # who has the key may be unfinished and unserved, too
         store.poke()
         if host is not None:
             host.wake()
         else:
-            _ensure_worker(connection, new.name)
+            ensure_served(connection, new.name)
     return Run(connection, submitted.tid, name=new.name)
 
 
@@ -196,16 +195,3 @@ def _submit(connection: Connection, new: NewRun) -> Any:
         except LostLease:
             # The worker here was buried and is about to register anew: let whoever can claim it.
             new = dataclasses.replace(new, worker=None)
-
-
-def _ensure_worker(connection: Connection, name: str) -> None:
-    """Start the project's background worker unless somebody alive serves this name."""
-    if connection.project is None:
-        return
-    here = Identity.of_this_process()
-    now = connection.store.now()
-    for row in connection.store.workers():
-        serves = not row.serves or name in row.serves
-        if serves and row.lease_until >= now and not is_proven_dead(row, here):
-            return
-    ensure_background_worker(connection.project)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
@@ -81,9 +82,17 @@ class Ear:
 
 
 def wait_until_final(
-    store: Store, host: Host | None, tid: int, timeout: float | None
+    store: Store,
+    host: Host | None,
+    tid: int,
+    timeout: float | None,
+    *,
+    look_after: Callable[[], object] = lambda: None,
 ) -> Run | None:
-    """Block until a run is finished, stuck or blocked; None: not within `timeout` seconds."""
+    """Block until a run is finished, stuck or blocked; None: not within `timeout` seconds.
+
+    `look_after` is called about once a second meanwhile.
+    """
     run = store.get(tid)
     if run is None or stands_still(run):
         return run
@@ -96,6 +105,7 @@ def wait_until_final(
             remaining = None if deadline is None else deadline - time.monotonic()
             if remaining is not None and remaining <= 0:
                 return None
+            look_after()
             ear.wait(remaining)
 
 
@@ -110,17 +120,21 @@ class Watch:
         self._store = store
         self._loop = loop
         self._waiting: dict[int, list[asyncio.Future[Run | None]]] = {}
+        self._look_after: dict[int, Callable[[], object]] = {}
         self._listener: Listener | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._not_before = 0.0
 
-    async def wait(self, host: Host | None, tid: int) -> Run | None:
+    async def wait(
+        self, host: Host | None, tid: int, look_after: Callable[[], object]
+    ) -> Run | None:
         """Wait until a run is finished, stuck or blocked; None: there is no such run."""
         run = self._store.get(tid)
         if run is None or stands_still(run):
             return run
         future: asyncio.Future[Run | None] = self._loop.create_future()
         self._waiting.setdefault(tid, []).append(future)
+        self._look_after.setdefault(tid, look_after)
         if self._listener is None:
             self._listener = self._store.listen()
             self._loop.add_reader(self._listener.fileno(), self._on_poke)
@@ -141,6 +155,7 @@ class Watch:
             futures.remove(future)
         if not futures:
             self._waiting.pop(tid, None)
+            self._look_after.pop(tid, None)
         if not self._waiting and self._listener is not None:
             self._loop.remove_reader(self._listener.fileno())
             self._listener.close()
@@ -180,19 +195,27 @@ class Watch:
             for future in futures:
                 if not future.done():
                     future.set_result(run)
+        else:
+            self._look_after[tid]()
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Watch]] = WeakKeyDictionary()
 
 
-async def wait_until_final_async(store: Store, host: Host | None, tid: int) -> Run | None:
+async def wait_until_final_async(
+    store: Store,
+    host: Host | None,
+    tid: int,
+    *,
+    look_after: Callable[[], object] = lambda: None,
+) -> Run | None:
     """Wait on the running loop until a run is finished, stuck or blocked; None: it is not there."""
     loop = asyncio.get_running_loop()
     watches = _watches.setdefault(loop, {})
     watch = watches.get(id(store))
     if watch is None:
         watch = watches[id(store)] = Watch(store, loop)
-    return await watch.wait(host, tid)
+    return await watch.wait(host, tid, look_after)
 
 
 def stands_still(run: Run) -> bool:

@@ -23,14 +23,14 @@ from pathlib import Path
 
 from perdure.core.decide import ALONE_AFTER_CRASHES
 from perdure.core.errors import LostLease, StoreUnavailable
-from perdure.core.run import NewRun, Run
+from perdure.core.run import NewRun, Run, Status
 from perdure.engine.committer import Committer
 from perdure.engine.engine import Engine
 from perdure.engine.resident import Definition, Resident
 from perdure.engine.tids import make_tid
 from perdure.project.settings import WorkerSettings
 from perdure.project.watch import SourceWatch
-from perdure.store import Claim, Listener, Store, WorkerRow
+from perdure.store import Claim, Listener, RunFilter, Store, Unclaimed, WorkerRow
 from perdure.worker.identity import Identity
 from perdure.worker.lease import Lease
 from perdure.worker.pulse import Pulse
@@ -48,6 +48,8 @@ CLAIM_BATCH = 200
 """Runs per claim."""
 STARVED_SECONDS = 10.0
 """A run that must run alone waits at most so long for others before they make room."""
+PARKED_LIMIT = 1_000
+"""Of so many stuck runs the code is looked for when a worker begins."""
 SECOND = 1_000_000
 
 
@@ -113,6 +115,7 @@ class Worker:
         self._unborn: list[tuple[Resident, NewRun]] = []
         self._outcome: Outcome | None = None
         self._has_looked = False
+        self._unparked: list[tuple[str, str]] | None = None
         self._is_worn = False
         self._net_at = 0.0
         self._alone_since: float | None = None
@@ -443,10 +446,10 @@ class Worker:
             log.error("%d threads hang in functions that were given up (timed out)", abandoned)
 
     async def _learn(self, workers: list[WorkerRow], now: int) -> None:
+        if not self._has_looked and self.repertoire.imports:
+            await self._learn_parked()
+        await self._unpark(now)
         what = self._what(1)
-        if not self._has_looked:
-            code = self.fingerprint()
-            await self.committer.call(self._store.unpark, what.names, self.namespace, code, now)
         blocked = not self._has_looked or self.repertoire.may_know_more()
         unknown = await self.committer.call(self._store.unclaimed, what, now, blocked=blocked)
         self._has_looked = True
@@ -463,6 +466,27 @@ class Worker:
                 if count:
                     log.error("%d runs of %s are blocked: %s", count, missing.name, reason)
                     self._store.poke()
+
+    async def _learn_parked(self) -> None:
+        """Import the code of stuck runs, so that they are tried again if it was mended."""
+        where = RunFilter(namespace=self.namespace, statuses=[Status.STUCK], limit=PARKED_LIMIT)
+        parked = await self.committer.call(self._store.runs, where)
+        sources = {(run.kind, run.name, run.version, run.source) for run in parked if run.code}
+        for kind, name, version, source in sorted(sources):
+            missing = Unclaimed(tid=0, kind=kind, name=name, version=version, source=source)
+            reason = await self.repertoire.learn(missing)
+            if reason is not None:
+                log.error("stuck runs of %s stay so: %s", name, reason)
+
+    async def _unpark(self, now: int) -> None:
+        """Try stuck runs again with the code that is here, once for all that is declared."""
+        names = self.repertoire.names()
+        if names is self._unparked:
+            return
+        self._unparked = names
+        code = self.fingerprint()
+        if await self.committer.call(self._store.unpark, names, self.namespace, code, now):
+            self._wake.set()
 
     async def _reclaim(self) -> None:
         """Take up runs that the store says are held here and that are not: a lost answer."""

@@ -30,13 +30,12 @@ def command(tid: str, reason: str | None, as_json: bool) -> int:
     from perdure.cli.opening import open_project
     from perdure.cli.output import print_json
     from perdure.cli.shell import complain
-    from perdure.client.connection import Connection
     from perdure.client.handle import Run
     from perdure.stores.lookup import find_tid
 
     with open_project() as opened:
         found = find_tid(opened.store, tid)
-    connection = Connection(opened.project, opened.settings)
+    connection = opened.connection()
     try:
         run = Run[object](connection, found)
         accepted = run.cancel(reason)

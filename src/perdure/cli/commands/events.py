@@ -29,13 +29,12 @@ def command(tid: str, follow: bool, as_json: bool) -> int:
     from perdure.cli.journal import Teller
     from perdure.cli.opening import open_project
     from perdure.cli.output import print_json_line
-    from perdure.client.connection import Connection
     from perdure.client.handle import Run
     from perdure.stores.lookup import find_tid
 
     with open_project() as opened:
         found = find_tid(opened.store, tid)
-    connection = Connection(opened.project, opened.settings)
+    connection = opened.connection()
     teller = Teller()
     try:
         for entry in Run[object](connection, found).events(follow=follow):

@@ -62,7 +62,6 @@ def command(
     from perdure.cli.output import print_json
     from perdure.cli.starting import find_runnable, start_recorded
     from perdure.cli.waiting import wait_for
-    from perdure.worker.background import LOG_NAME
 
     if no_wait and timeout is not None:
         raise click.UsageError("--no-wait and --timeout contradict each other; give one of them")
@@ -76,9 +75,7 @@ def command(
         else:
             click.echo(tid)
         return exits.OK
-    project = connection.project
-    log = project.logs / LOG_NAME if project is not None else None
-    waited = wait_for(connection.store, tid, timeout, log=log)
+    waited = wait_for(connection, tid, timeout)
     if isinstance(waited, int):
         return waited
     return tell_ending(waited, as_json=as_json, verbose=verbose)

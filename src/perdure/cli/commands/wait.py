@@ -39,7 +39,8 @@ def command(tid: str, timeout: float | None, as_json: bool) -> int:
     from perdure.stores.lookup import find_tid
 
     with open_project() as opened:
-        waited = wait_for(opened.store, find_tid(opened.store, tid), timeout)
+        found = find_tid(opened.store, tid)
+        waited = wait_for(opened.connection(), found, timeout)
     if isinstance(waited, int):
         return waited
     if as_json:
