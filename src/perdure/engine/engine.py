@@ -308,14 +308,7 @@ class Engine:
             self._active = resident
             if self._always_replay and resident.seq and resident.parking is None:
                 self._replay_again(resident)
-            turn = take_turn(
-                resident,
-                now,
-                new_child=self._new_child,
-                is_draining=self.is_draining,
-                is_here=self._is_here,
-                fingerprint=self._host.fingerprint,
-            )
+            turn = take_turn(resident, now, self)
             self._active = None
             if turn is not None:
                 resident.is_committing = True
@@ -334,7 +327,11 @@ class Engine:
             return chosen
         return [ready.pop(tid) for tid in sorted(ready)[:MAX_BATCH]]
 
-    def _is_here(self, tid: int) -> bool:
+    def fingerprint(self) -> str:
+        return self._host.fingerprint()
+
+    def is_here(self, tid: int) -> bool:
+        """Whether a run is in memory here (when always replaying, none is)."""
         return not self._always_replay and tid in self.residents
 
     # --- after the commit ---------------------------------------------------------------------------
@@ -563,7 +560,8 @@ class Engine:
         resident.replay(self._store.journal(resident.tid))
         resident.retries, resident.tries, resident.started, resident.children = kept
 
-    def _new_child(self, parent: Resident, command: Child) -> NewRun:
+    def new_child(self, parent: Resident, command: Child) -> NewRun:
+        """The run for a child command, held here if there is room."""
         pending = parent.machine.pending.get(command.ordinal)
         known = workflow_of(pending.target) if pending is not None else None
         is_held = known is not None and not self.is_draining and self._host.has_room()
@@ -606,14 +604,7 @@ class Engine:
         self._begin(resident, run)
         resident.is_committing = True
         self._waiters[run.tid] = self._waiters.pop(tid, [])
-        fresh = take_turn(
-            resident,
-            run.at,
-            new_child=self._new_child,
-            is_draining=False,
-            is_here=self._is_here,
-            fingerprint=self._host.fingerprint,
-        )
+        fresh = take_turn(resident, run.at, self)
         assert fresh is not None, "the first turn of a run has a row"
         return resident, fresh
 

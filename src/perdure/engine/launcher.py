@@ -96,15 +96,7 @@ class Launcher:
             runway.post(resident, event)
             return
         resident.retries.pop(ordinal, None)
-        flight = Flight(
-            command,
-            function,
-            attempt,
-            tid=resident.tid,
-            name=resident.name,
-            key=resident.key,
-            on_progress=self._note_progress,
-        )
+        flight = Flight(command, function, attempt, resident, self._note_progress)
         resident.flights[ordinal] = flight
         self.in_flight += 1
         self._steps.launch(flight)

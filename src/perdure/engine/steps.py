@@ -18,7 +18,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from perdure.author.context import Context, Progress, enter
 from perdure.author.function import Function
@@ -34,13 +34,22 @@ CANCEL_GRACE_SECONDS = 5.0
 """How long a cancelled async step may take for its clean-up before it is abandoned."""
 
 
+class Flown(Protocol):
+    """What a flight wants to know of its run."""
+
+    tid: int
+    name: str
+    key: str | None
+
+
 class Flight:
     """One attempt of one step.
 
     Attributes:
-        tid, name, key: The run.
         command, ordinal: The recorded call.
+        function: What it calls.
         attempt: Which attempt of the step this is, from 1.
+        run: The run that it belongs to.
         on_progress: Where its progress goes: (tid, ordinal, progress).
     """
 
@@ -52,10 +61,9 @@ class Flight:
         "function",
         "is_over",
         "is_timed_out",
-        "key",
-        "name",
         "on_progress",
         "ordinal",
+        "run",
         "task",
         "tid",
         "timer",
@@ -66,37 +74,33 @@ class Flight:
         command: Step,
         function: Function[Any, Any],
         attempt: int,
-        *,
-        tid: int,
-        name: str,
-        key: str | None,
+        run: Flown,
         on_progress: Callable[[int, int, Progress], None],
     ) -> None:
         self.command = command
+        self.ordinal = command.ordinal
         self.function = function
         self.attempt = attempt
-        self.tid = tid
-        self.name = name
-        self.key = key
+        self.run = run
+        self.tid = run.tid
         self.on_progress = on_progress
-        self.ordinal = command.ordinal
-        self._context: Context | None = None
         self.task: asyncio.Task[None] | None = None
         self.call: Call | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.is_over = False
         self.is_timed_out = False
+        self._context: Context | None = None
 
     def context(self) -> Context:
         """The context of the body; most bodies never ask for it."""
         if self._context is None:
             self._context = Context(
                 tid=str(self.tid),
-                name=self.name,
+                name=self.run.name,
                 step=self.ordinal,
                 step_name=self.function.name,
                 attempt=self.attempt,
-                key=self.key,
+                key=self.run.key,
                 on_progress=partial(self.on_progress, self.tid, self.ordinal),
             )
         return self._context

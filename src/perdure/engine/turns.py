@@ -7,7 +7,7 @@ time: what the turn asks for is done by the engine, after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from perdure.core.decide import Finish, HandBack, Next, Park, Suspend, Turn
 from perdure.core.errors import Unreplayable
@@ -35,23 +35,31 @@ MAX_ROWS = 1000
 WAITS_FOR_NOTHING = "its body waits for something that nothing can bring: no step, timer or child"
 
 
-def take_turn(
-    resident: Resident,
-    now: int,
-    *,
-    new_child: Callable[[Resident, Child], NewRun],
-    is_draining: bool,
-    is_here: Callable[[int], bool],
-    fingerprint: Callable[[], str],
-) -> Turn | None:
+class Office(Protocol):
+    """What a turn is taken by: the engine, as far as a turn has to do with it."""
+
+    is_draining: bool
+    """The worker stops: a run is handed back as soon as nothing of it runs."""
+
+    def new_child(self, parent: Resident, command: Child) -> NewRun:
+        """The run for a child command."""
+        ...
+
+    def is_here(self, tid: int) -> bool:
+        """Whether a run is in memory here: a parent is kept beside its children."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Identifies the code, for a run that cannot go on with it."""
+        ...
+
+
+def take_turn(resident: Resident, now: int, office: Office) -> Turn | None:
     """Deliver what is queued; None: there is nothing to write.
 
     Args:
         now: Store time (µs).
-        new_child: Makes the run for a child command.
-        is_draining: The worker stops: the run is handed back as soon as nothing of it runs.
-        is_here: Whether a run with this TID is in memory here: a parent is kept beside its children.
-        fingerprint: Identifies the code, for a run that cannot go on with it.
+        office: Who takes it.
     """
     if resident.parking is not None:
         return Turn(tid=resident.tid, attempt=resident.attempt, then=resident.parking)
@@ -62,10 +70,10 @@ def take_turn(
     except Exception as error:  # noqa: BLE001 - whatever it is: park, and lose nothing
         is_code = isinstance(error, Unreplayable)
         reason = str(error) if is_code else f"its body could not be driven: {error!r}"
-        resident.parking = Park(reason=reason, code=fingerprint())
+        resident.parking = Park(reason=reason, code=office.fingerprint())
         return Turn(tid=resident.tid, attempt=resident.attempt, then=resident.parking)
     after = resident.after
-    if len(after) == 1 and type(after[0]) is Step and len(rows) == 1 and not is_draining:
+    if len(after) == 1 and type(after[0]) is Step and len(rows) == 1 and not office.is_draining:
         # What most turns are: one outcome in, the next step out.
         return Turn(
             tid=resident.tid,
@@ -74,8 +82,8 @@ def take_turn(
             consumed=consumed,
             progress=resident.crashes > 0,
         )
-    children, cancelled = _family(resident, new_child)
-    then = _next(resident, now, is_draining=is_draining, is_here=is_here)
+    children, cancelled = _family(resident, office)
+    then = _next(resident, now, office)
     if not rows and then is None and not consumed:
         return None
     return Turn(
@@ -117,14 +125,12 @@ def _deliver(resident: Resident, now: int, rows: list[Row], consumed: list[int])
         seq += 1
 
 
-def _family(
-    resident: Resident, new_child: Callable[[Resident, Child], NewRun]
-) -> tuple[list[NewRun], list[int]]:
+def _family(resident: Resident, office: Office) -> tuple[list[NewRun], list[int]]:
     children: list[NewRun] = []
     cancelled: list[int] = []
     for command in resident.after:
         if isinstance(command, Child):
-            child = new_child(resident, command)
+            child = office.new_child(resident, command)
             resident.children[command.ordinal] = child.tid
             children.append(child)
         elif isinstance(command, Cancel) and command.ordinal in resident.children:
@@ -133,9 +139,7 @@ def _family(
     return children, cancelled
 
 
-def _next(
-    resident: Resident, now: int, *, is_draining: bool, is_here: Callable[[int], bool]
-) -> Next | None:
+def _next(resident: Resident, now: int, office: Office) -> Next | None:
     machine = resident.machine
     match machine.ending:
         case Complete(output=output):
@@ -147,11 +151,11 @@ def _next(
         case None:
             pass
     if not resident.must_wait():
-        return HandBack() if is_draining and not resident.flights else None
+        return HandBack() if office.is_draining and not resident.flights else None
     wake_at = resident.wake_at()
-    if not is_draining:
+    if not office.is_draining:
         if wake_at is not None and wake_at - now < LINGER:
             return None
-        if any(is_here(tid) for tid in resident.children.values()):
+        if any(office.is_here(tid) for tid in resident.children.values()):
             return None
     return Suspend(wake_at=wake_at, reason=None if machine.pending else WAITS_FOR_NOTHING)
