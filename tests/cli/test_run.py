@@ -112,7 +112,7 @@ def test_ctrl_c_leaves_the_run_alone(shared: Perdure) -> None:
     until(lambda: {run["tid"] for run in shared.json("list", "--limit", "1000")} - known)
     (tid,) = {run["tid"] for run in shared.json("list", "--limit", "1000")} - known
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate()
+    out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (130, "")
     assert f"run {tid} goes on" in err
     assert shared.json("status", tid)["status"] in ("queued", "running", "waiting")

@@ -22,6 +22,9 @@ from perdure.machine import current
 from perdure.store import RunFilter
 from perdure.stores.lookup import find_tid
 
+PYTHON = platform.python_version()
+"""The Python that starts runs here, written on each of them."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -145,7 +148,7 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
         key=key,
         at=at,
         worker=host.worker.worker_id if host is not None and host.worker.has_room() else None,
-        python=platform.python_version(),
+        python=PYTHON,
     )
     if host is not None and key is None:
         begun = host.begin(new, definition) if new.worker is not None else host.queue(new)

@@ -67,9 +67,10 @@ class Kind(StrEnum):
     FUNCTION = "function"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewRun:
-    """A run about to be stored.
+    """A run about to be stored; not changed once made (not frozen: that would cost four times as
+    much, and every start makes one).
 
     Attributes:
         tid: Its id, chosen by whoever starts it; a retried submit keeps it.
