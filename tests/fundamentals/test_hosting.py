@@ -184,7 +184,9 @@ def test_a_memory_store_needs_no_file(project):
 def test_a_run_of_another_process_goes_on_in_this_one(project):
     """A process that ends hands its run back; a later one, another program, finishes it."""
     (project / "app.py").write_text(APP)
-    code = "import perdure, app\nwith perdure.open():\n  print(perdure.start(app.ask_where, 0.3).tid)"
+    code = (
+        "import perdure, app\nwith perdure.open():\n  print(perdure.start(app.ask_where, 0.3).tid)"
+    )
     tid = python(project, code).strip()
     assert get_run(tid).status() in (Status.WAITING, Status.QUEUED)
     code = "import perdure, app, os\nwith perdure.open():\n"
