@@ -26,7 +26,7 @@ async def where() -> int:
     return os.getpid()
 
 @workflow
-async def ask(seconds: float = 0) -> list[int]:
+async def ask_where(seconds: float = 0) -> list[int]:
     first = await where()
     await sleep(seconds)
     return [first, await where()]
@@ -184,7 +184,9 @@ def test_a_memory_store_needs_no_file(project):
 def test_a_run_of_another_process_goes_on_in_this_one(project):
     """A process that ends hands its run back; a later one, another program, finishes it."""
     (project / "app.py").write_text(APP)
-    code = "import perdure, app\nwith perdure.open():\n  print(perdure.start(app.ask, 0.3).tid)"
+    code = (
+        "import perdure, app\nwith perdure.open():\n  print(perdure.start(app.ask_where, 0.3).tid)"
+    )
     tid = python(project, code).strip()
     assert get_run(tid).status() in (Status.WAITING, Status.QUEUED)
     code = "import perdure, app, os\nwith perdure.open():\n"
@@ -197,7 +199,7 @@ def test_the_background_worker_executes_what_nobody_hosts(project):
     starter."""
     pytest.importorskip("perdure.cli")
     (project / "app.py").write_text(APP)
-    code = "import perdure, app, os\nprint(perdure.start(app.ask).tid, os.getpid())"
+    code = "import perdure, app, os\nprint(perdure.start(app.ask_where).tid, os.getpid())"
     tid, starter = python(project, code).split()
     handle = get_run(tid)
     pids = handle.result(30)

@@ -37,7 +37,7 @@ from perdure.worker.worker import Outcome, Worker
 
 log = logging.getLogger("perdure.worker")
 
-LOCK_LOOK_SECONDS = 5.0
+LOCK_LOOK_SECONDS = 2.0
 """How often a background worker looks whether the lock that it holds is still the project's."""
 
 _UNFINISHED = (Status.QUEUED, Status.RUNNING, Status.WAITING, Status.BLOCKED)

@@ -127,6 +127,8 @@ class Worker:
 
     async def start(self) -> None:
         """Register, and be ready to execute; called on the loop that is to be used."""
+        if self._sources is not None:
+            self._sources.remember()
         loop = self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._is_over = asyncio.Event()
@@ -454,7 +456,7 @@ class Worker:
         unknown = await self.committer.call(self._store.unclaimed, what, now, blocked=blocked)
         self._has_looked = True
         for missing in unknown:
-            reason = await self.repertoire.learn(missing)
+            reason = await self._learn_one(missing)
             if reason is None:
                 self._wake.set()
             elif self.repertoire.imports and not is_served_elsewhere(
@@ -467,6 +469,12 @@ class Worker:
                     log.error("%d runs of %s are blocked: %s", count, missing.name, reason)
                     self._store.poke()
 
+    async def _learn_one(self, missing: Unclaimed) -> str | None:
+        reason = await self.repertoire.learn(missing)
+        if self._sources is not None:
+            self._sources.remember()  # now: what is saved a moment later is a change
+        return reason
+
     async def _learn_parked(self) -> None:
         """Import the code of stuck runs, so that they are tried again if it was mended."""
         where = RunFilter(namespace=self.namespace, statuses=[Status.STUCK], limit=PARKED_LIMIT)
@@ -474,7 +482,7 @@ class Worker:
         sources = {(run.kind, run.name, run.version, run.source) for run in parked if run.code}
         for kind, name, version, source in sorted(sources):
             missing = Unclaimed(tid=0, kind=kind, name=name, version=version, source=source)
-            reason = await self.repertoire.learn(missing)
+            reason = await self._learn_one(missing)
             if reason is not None:
                 log.error("stuck runs of %s stay so: %s", name, reason)
 
