@@ -33,6 +33,7 @@ from perdure.core.run import Run as Record
 from perdure.core.run import Status
 
 if TYPE_CHECKING:
+    from perdure.core.events import Row
     from perdure.engine.engine import Ending
     from perdure.engine.intake import Newcomer
     from perdure.engine.resident import Resident
@@ -224,6 +225,10 @@ class Run(Generic[R]):
                 if is_over:
                     return
                 ear.wait(None)
+
+    def rows(self) -> list[Row]:
+        """The run's journal as it is recorded; `perdure.testing.replay` replays it."""
+        return self._connection.store.journal(self._stored_tid())
 
     # --- asking it to end ---------------------------------------------------------------------------
 
