@@ -209,7 +209,8 @@ async def risky() -> list[str]:
 def test_a_run_that_kills_every_worker_is_parked(work):
     """After five deaths without progress it is stuck; from the second on it dies alone, and the
     runs beside it complete."""
-    write("""
+    write(
+        """
 @function
 async def fatal() -> None:
     note("fatal")
@@ -218,7 +219,9 @@ async def fatal() -> None:
 @workflow
 async def deadly() -> None:
     await fatal()
-""" + ORDER.format(pause="10ms"))
+"""
+        + ORDER.format(pause="10ms")
+    )
     run = None
     for death in range(1, 6):
         worker = work()

@@ -34,6 +34,7 @@ from perdure.core.run import Run as Record
 from perdure.core.run import Status
 
 if TYPE_CHECKING:
+    from perdure.core.events import Row
     from perdure.engine.engine import Ending
     from perdure.engine.intake import Newcomer
     from perdure.engine.resident import Resident
@@ -238,6 +239,10 @@ class Run(Generic[R]):
                     return
                 look_after()
                 ear.wait(None)
+
+    def rows(self) -> list[Row]:
+        """The run's journal as it is recorded; `perdure.testing.replay` replays it."""
+        return self._connection.store.journal(self._stored_tid())
 
     # --- asking it to end ---------------------------------------------------------------------------
 
