@@ -26,6 +26,7 @@ def zygote() -> Iterator[Zygote]:
         "perdure.stores.sql.leases",
         "tests.end_to_end.crash",
         "tests.end_to_end.load",
+        "tests.end_to_end.trouble",
     )
     yield zygote
     zygote.close()
