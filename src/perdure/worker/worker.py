@@ -112,6 +112,7 @@ class Worker:
         self._sources = SourceWatch(root) if watch_sources and root is not None else None
         self._lease: Lease | None = None
         self._is_lost = False
+        self._missing: set[tuple[int, int]] = set()
         self._unborn: list[tuple[Resident, NewRun]] = []
         self._outcome: Outcome | None = None
         self._has_looked = False
@@ -499,9 +500,9 @@ class Worker:
     async def _reclaim(self) -> None:
         """Take up runs that the store says are held here and that are not: a lost answer."""
         held = await self.committer.call(self._store.held, self.worker_id)
-        for tid, attempt in held:
-            if tid in self.engine.residents:
-                continue
+        missing = {(tid, attempt) for tid, attempt in held if tid not in self.engine.residents}
+        # One that was just stored by a start in another thread is on its way here: look again.
+        for tid, attempt in sorted(missing & self._missing):
             run = await self.committer.call(self._store.get, tid)
             if (
                 run is not None
@@ -511,6 +512,7 @@ class Worker:
             ):
                 log.warning("run %d is held here, but the answer was lost; it goes on", tid)
                 await self.engine.adopt([run])
+        self._missing = missing
 
     async def _end_if_idle(self) -> None:
         if self.engine.residents:
