@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 import perdure
-from perdure import Context, function, list_runs, sleep, start, workflow
+from perdure import Context, StepInterrupted, function, list_runs, sleep, start, workflow
 from perdure.engine import engine
 from perdure.stores.sql.sqlite import SqliteDatabase, SqliteSession
 from tests.end_to_end.effects import note
@@ -69,6 +69,31 @@ async def scenario() -> list[Any]:
         tasks = [group.create_task(effect(f"task {n}")) for n in range(3)]
     told += [task.result() for task in tasks]
     return told
+
+
+@function(on_crash="fail")
+async def at_most_once(context: Context) -> str:
+    note(context)
+    await asyncio.sleep(0.002)
+    return "done"
+
+
+@workflow(name="crash_once")
+async def cautious() -> list[str]:
+    told = [await effect("before")]
+    try:
+        told.append(await at_most_once())
+    except StepInterrupted:
+        told.append("interrupted")
+    return [*told, await effect("after")]
+
+
+def drive_cautious(when: str = "", commit: int = 0) -> None:
+    """The same as `drive` for a step that may not be repeated."""
+    _die_at(when, commit)
+    with perdure.open():
+        told = start(cautious, key="only").result(20)
+        assert told in (["before", "done", "after"], ["before", "interrupted", "after"])
 
 
 RESULT = [
@@ -138,22 +163,27 @@ def play(key: str = "only") -> None:
 def sleepwalk(write: int) -> None:
     """Play, but stop before beginning this write; once continued, play on, and play once more."""
     logging.basicConfig(level=logging.WARNING)
-    original = SqliteDatabase.write
     one_at_a_time = threading.RLock()  # nobody is left standing in a transaction
     count = 0
 
-    def write_or_stop(self: SqliteDatabase, verb: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal count
-        with one_at_a_time:
-            count += 1
-            if count == write:
-                # To this thread, which then does not return; the process may run on for a moment.
-                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-            return original(self, verb, *args, **kwargs)
+    def stopping(original: Any) -> Any:
+        def write_or_stop(self: SqliteDatabase, verb: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            with one_at_a_time:
+                count += 1
+                if count == write:
+                    # To this thread, which then does not return: a signal to the process lets it
+                    # run on for a moment.
+                    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+                return original(self, verb, *args, **kwargs)
 
-    SqliteDatabase.write = write_or_stop
+        return write_or_stop
+
+    for name in ("write", "write_alone"):
+        setattr(SqliteDatabase, name, stopping(getattr(SqliteDatabase, name)))
     with perdure.open():
         play()
+        assert count >= write, f"there were only {count} writes"
         play("again")
 
 
@@ -163,7 +193,9 @@ def _die_at(when: str, commit: int) -> list[int]:
     count = [0]
 
     def run(self: SqliteSession, sql: str, params: Any = ()) -> int:
-        if sql != "COMMIT":
+        # A statement outside of a transaction is one by itself.
+        is_alone = not self._cursor.connection.in_transaction
+        if sql != "COMMIT" and not (is_alone and sql.split()[0] in ("INSERT", "UPDATE", "DELETE")):
             return original(self, sql, params)
         count[0] += 1
         is_it = count[0] == commit

@@ -124,3 +124,24 @@ def test_one_crash_after_the_other(zygote, new_project):
         processes.append((recover(zygote, project), before))
         check_effects(project, processes)
     assert deaths > 40
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_at_most_once_holds_at_any_commit(zygote, new_project, when):
+    """A step with on_crash="fail" never begins twice; what was interrupted is told as such."""
+    drive = "tests.end_to_end.crash:drive_cautious"
+    outcomes = set()
+    for commit in range(1, 12):
+        project = new_project()
+        child = zygote.fork(project, drive, when, commit)
+        assert child.wait() in (0, -signal.SIGKILL), child.said()
+        child = zygote.fork(project, drive)
+        assert child.wait() == 0, child.said()
+        begun = [effect for effect in effects(project) if effect.step == 1]
+        assert len(begun) <= 1, f"begun twice after a death {when} commit {commit}"
+        store = open_of(project)
+        check_journals(store)
+        (run,) = every_run(store)
+        store.close()
+        outcomes.add(run.output)
+    assert outcomes == {'["before","done","after"]', '["before","interrupted","after"]'}

@@ -14,7 +14,7 @@ from tests.end_to_end.effects import check_journals, effects, every_run, open_of
 from tests.end_to_end.zygote import Child, Zygote
 from tests.parts import wait_for
 
-POINTS = (2, 3, 4, 5, 6, 8, 9, 11, 12, 14, 16, 18, 20)
+POINTS = (2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14, 16, 18)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import os
 import resource
+import signal
 import threading
+import time
 
 import perdure
-from perdure import function, start, workflow
+from perdure import function, now, sleep, start, workflow
 
 
 @function
@@ -85,3 +87,22 @@ async def locked_book() -> int:
     for n in range(300):
         total += len(await page(n))
     return total
+
+
+NAP_SECONDS = 1.5
+
+
+@workflow(name="trouble_nap_and_die")
+async def long_nap() -> list[float]:
+    began = now().timestamp()
+    await sleep(NAP_SECONDS)
+    return [began, now().timestamp()]
+
+
+def nap_and_die() -> None:
+    """Die while a run sleeps."""
+    with perdure.open():
+        run = start(long_nap)
+        while not run.rows():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -14,7 +16,7 @@ def fails(times: int, error: Exception):
     attempts = []
 
     async def body() -> int:
-        attempts.append(1)
+        attempts.append(time.monotonic())
         if len(attempts) <= times:
             raise error
         return len(attempts)
@@ -22,13 +24,15 @@ def fails(times: int, error: Exception):
     return body, attempts
 
 
-def pauses(run) -> list[float]:
-    """The recorded pauses between the attempts of a run's step, in seconds."""
-    return [
-        (entry.due - entry.at).total_seconds()
-        for entry in run.events()
-        if entry.kind == "step_retrying"
-    ]
+def pauses(attempts: list[float]) -> list[float]:
+    """The pauses between attempts as they were kept, in seconds."""
+    return [later - earlier for earlier, later in pairwise(attempts)]
+
+
+def are_kept(kept: list[float], wanted: list[float]) -> bool:
+    """Never shorter, and longer only by what a busy machine adds."""
+    pairs = zip(kept, wanted, strict=True)
+    return all(want - 0.001 <= had < want + 0.5 for had, want in pairs)
 
 
 def test_without_retries_the_first_error_goes_to_the_workflow(host):
@@ -56,13 +60,12 @@ def test_a_list_says_each_pause(host):
 
     handle = start(ask)
     assert handle.result() == 3
-    assert pauses(handle) == pytest.approx([0.01, 0.03], abs=0.005)
-    assert len(attempts) == 3
+    assert are_kept(pauses(attempts), [0.01, 0.03])
 
 
 def test_exponential_pauses_grow_up_to_the_cap(host):
     """base, base x factor, …, cap; jitter keeps at least half of each."""
-    body, _attempts = fails(4, OSError("down"))
+    body, attempts = fails(4, OSError("down"))
     policy = Retry.exponential(4, base="10ms", factor=3, cap="50ms", jitter=True)
     call = function(name="growing", retries=policy)(body)
 
@@ -72,8 +75,10 @@ def test_exponential_pauses_grow_up_to_the_cap(host):
 
     handle = start(ask)
     assert handle.result() == 5
-    for pause, most in zip(pauses(handle), [0.01, 0.03, 0.05, 0.05], strict=True):
-        assert most / 2 - 0.001 <= pause <= most + 0.005
+    assert are_kept(pauses(attempts), [0.005, 0.015, 0.025, 0.025])
+    dues = [entry.due - entry.at for entry in handle.events() if entry.kind == "step_retrying"]
+    for due, most in zip(dues, [0.01, 0.03, 0.05, 0.05], strict=True):
+        assert due.total_seconds() <= most
 
 
 def test_when_the_retries_are_used_up_the_last_error_counts(host):
@@ -98,7 +103,7 @@ def test_when_the_retries_are_used_up_the_last_error_counts(host):
 
 def test_an_error_may_say_how_long_to_wait(host):
     """`RetryAfter`, or any error with `retry_after`, replaces the pause of the policy."""
-    body, _attempts = fails(1, RetryAfter("busy", retry_after="20ms"))
+    body, attempts = fails(1, RetryAfter("busy", retry_after="20ms"))
     call = function(name="polite", retries=Retry.fixed(1, delay="1h"))(body)
 
     @workflow
@@ -107,7 +112,7 @@ def test_an_error_may_say_how_long_to_wait(host):
 
     handle = start(ask)
     assert handle.result(10) == 2
-    assert pauses(handle) == pytest.approx([0.02], abs=0.005)
+    assert are_kept(pauses(attempts), [0.02])
 
 
 def test_an_error_may_forbid_retries(host):
