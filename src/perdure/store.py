@@ -44,7 +44,7 @@ class WorkerRow:
             is dead (`started` is its start time in clock ticks since boot).
         lease_until: Its runs may be taken over after this (µs, store time).
         registered_at: Since when it works (µs).
-        serves: Names of the runs that it can execute; empty: whatever it can import.
+        serves: Names of the runs that it can execute; None: whatever it can import.
         is_background: Whether the project started it for itself.
     """
 
@@ -58,7 +58,7 @@ class WorkerRow:
     lease_until: int
     registered_at: int
     namespace: str = "default"
-    serves: tuple[str, ...] = ()
+    serves: tuple[str, ...] | None = None
     is_background: bool = False
     python: str = ""
 

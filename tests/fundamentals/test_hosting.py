@@ -214,6 +214,21 @@ def test_the_background_worker_executes_what_nobody_hosts(project):
     wait_for(lambda: not handle._connection.store.workers(), seconds=20)
 
 
+def test_a_host_that_declares_nothing_serves_nothing(project: Path) -> None:
+    """A program that hosts, but knows no workflow, is not taken for a worker that runs any."""
+    (project / "app.py").write_text(APP)
+    told = python(
+        project,
+        """
+import perdure
+with perdure.open() as host:
+    rows = host.connection.store.workers()
+    print([row.serves for row in rows])
+""",
+    )
+    assert told == "[()]\n"
+
+
 def test_a_host_leaves_no_threads_behind(open_host):
     """What was started for it ends with it."""
     before = set(threading.enumerate())

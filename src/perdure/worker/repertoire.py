@@ -143,4 +143,6 @@ class Repertoire:
 
 def is_served_elsewhere(name: str, me: int, now: int, workers: Sequence[WorkerRow]) -> bool:
     """Whether another living worker has said that it executes runs of this name."""
-    return any(row.id != me and row.lease_until >= now and name in row.serves for row in workers)
+    return any(
+        row.id != me and row.lease_until >= now and name in (row.serves or ()) for row in workers
+    )

@@ -182,7 +182,7 @@ class Worker:
             lease_until=now + self._settings.lease,
             registered_at=now,
             namespace=self.namespace,
-            serves=()
+            serves=None
             if self.repertoire.imports
             else tuple(sorted({name for name, _version in self.repertoire.names()})),
             is_background=self._is_background,

@@ -97,7 +97,7 @@ def _told(row: WorkerRow, here: Identity, now: int) -> dict[str, Any]:
         "pid": row.pid,
         "is_background": row.is_background,
         "namespace": row.namespace,
-        "serves": list(row.serves),
+        "serves": None if row.serves is None else list(row.serves),
         "python": row.python,
         "age_seconds": (now - row.registered_at) / 1_000_000,
     }

@@ -47,7 +47,9 @@ def command(every: bool, timeout: float | None, as_json: bool) -> int:
         # Only worker processes: a worker that a program hosts ends with its program, and says by
         # `serves` that it executes what the program has declared.
         rows = [
-            row for row in opened.store.workers() if row.is_background or (every and not row.serves)
+            row
+            for row in opened.store.workers()
+            if row.is_background or (every and row.serves is None)
         ]
         seconds = opened.settings.worker.drain / 1_000_000 + 10 if timeout is None else timeout
     near = {row.pid: row for row in rows if is_here_and_alive(row, here)}

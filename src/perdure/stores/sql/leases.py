@@ -107,6 +107,7 @@ def _let_go(session: Session, decisions: list[tuple[Run, RunChange]]) -> int:
 
 
 def _worker_of(record: Record) -> WorkerRow:
+    serves = json.loads(record[10])
     return WorkerRow(
         id=record[0],
         name=record[1],
@@ -118,7 +119,7 @@ def _worker_of(record: Record) -> WorkerRow:
         lease_until=record[7],
         registered_at=record[8],
         namespace=record[9],
-        serves=tuple(json.loads(record[10])),
+        serves=None if serves is None else tuple(serves),
         is_background=bool(record[11]),
         python=record[12],
     )
