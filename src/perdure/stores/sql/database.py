@@ -30,6 +30,10 @@ class Session(Protocol):
         """Execute; how many rows it touched."""
         ...
 
+    def many(self, sql: str, rows: Sequence[Params]) -> int:
+        """Execute once for each of the parameters; how many rows that touched in all."""
+        ...
+
     def one(self, sql: str, params: Params = ()) -> Record | None:
         """Execute, and return the only row, or None."""
         ...

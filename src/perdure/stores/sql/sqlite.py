@@ -21,7 +21,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from perdure._version import __version__
@@ -52,6 +52,9 @@ class SqliteSession:
 
     def run(self, sql: str, params: Params = ()) -> int:
         return self._execute(sql, params).rowcount
+
+    def many(self, sql: str, rows: Sequence[Params]) -> int:
+        return self._cursor.executemany(sql, rows).rowcount
 
     def one(self, sql: str, params: Params = ()) -> Record | None:
         record: Record | None = self._execute(sql, params).fetchone()

@@ -35,9 +35,9 @@ class SqlStore:
     # --- starting and reading -----------------------------------------------------------------
 
     def submit(self, runs: Sequence[NewRun]) -> list[Submitted]:
-        from perdure.stores.sql import births
+        from perdure.stores.sql import births, bulk
 
-        return self._database.write(births.submit, runs)
+        return bulk.write(self._database, births.submit, runs)
 
     def get(self, tid: int) -> Run | None:
         return self._database.read(reading.get, tid)
