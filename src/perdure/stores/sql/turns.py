@@ -21,7 +21,7 @@ from perdure.core.run import NewRun
 from perdure.stores import refusals
 from perdure.stores.sql import births, bulk, letters, states
 from perdure.stores.sql.database import Database, Session
-from perdure.stores.sql.records import END, LONG, end_of, put
+from perdure.stores.sql.records import END, LONG, end_of, marks, put
 
 _APPEND = """
     INSERT INTO journal (tid, seq, at, attempt, kind, ordinal, step_attempt, due, value, commands)
@@ -34,7 +34,6 @@ _WRITTEN_BY = "SELECT attempt FROM journal WHERE tid = ? AND seq = ?"
 _CONSUME = "UPDATE inbox SET is_read = 1, value = NULL WHERE id = ? AND tid = ?"
 _HAS_MAIL = "SELECT 1 FROM inbox WHERE tid = ? AND is_read = 0 LIMIT 1"
 _CHILD = "SELECT tid FROM runs WHERE parent = ? AND parent_ordinal = ?"
-_PARENT = "SELECT parent FROM runs WHERE tid = ?"
 
 
 def turn(
@@ -226,12 +225,12 @@ class _Batch:
 def _lock(session: Session, turns: Sequence[Turn]) -> None:
     """Lock the runs of these turns, the parents that will be told and the children that will be
     cancelled, all in one order. Who is whose child never changes, so it is read before."""
-    tids: set[int | None] = set()
+    tids: set[int | None] = {turn.tid for turn in turns}
+    finishing = [turn.tid for turn in turns if isinstance(turn.then, Finish)]
+    for group in states.groups(finishing):
+        parents = session.all(f"SELECT parent FROM runs WHERE tid IN ({marks(len(group))})", group)
+        tids.update(parent for (parent,) in parents)
     for turn in turns:
-        tids.add(turn.tid)
-        if isinstance(turn.then, Finish):
-            parent = session.one(_PARENT, (turn.tid,))
-            tids.add(parent[0] if parent else None)
         for ordinal in turn.cancel_children:
             child = session.one(_CHILD, (turn.tid, ordinal))
             tids.add(child[0] if child else None)
