@@ -154,7 +154,7 @@ def test_changed_code_is_refused_with_both_sides_named(code: Body, seq: int, mes
     machine = machine_of(code)
     with pytest.raises(Unreplayable) as caught:
         machine.replay(play.rows)
-    assert str(caught.value) == f"{message}; deployed change? see patched()"
+    assert str(caught.value) == f"{message}; was a change deployed?"
     assert caught.value.seq == seq
     assert not machine.replaying
     machine.close()

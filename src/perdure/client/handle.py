@@ -76,8 +76,12 @@ class Run(Generic[R]):
             return self._tid
         if resident.birth is not None:
             host = self._host()
-            if host is not None and host.is_on_this_loop():
-                host.worker.engine.ensure_stored(resident)
+            if host is not None:
+                engine = host.worker.engine
+                if host.is_on_this_loop():
+                    engine.ensure_stored(resident)
+                else:
+                    host.call(lambda: engine.ensure_stored(resident))
         self._tid = resident.tid
         if resident.birth is None:
             self._resident = None
@@ -172,7 +176,10 @@ class Run(Generic[R]):
                         ended.set_result(ending)
 
                 engine.when_ended(resident.tid, tell)
-                ending = await ended
+                try:
+                    ending = await ended
+                finally:
+                    engine.forget_waiter(resident.tid, tell)
                 if ending is not None:
                     return self._decoded(*ending)
         tid = self._stored_tid()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import threading
@@ -65,6 +66,11 @@ class Host:
     def is_on_this_loop(self) -> bool:
         """Whether the caller runs on the worker's own loop."""
         return asyncio._get_running_loop() is self._loop
+
+    def running(self) -> Worker | None:
+        """The worker, or None: it is not open, or about to end."""
+        worker = self._worker
+        return worker if worker is not None and not worker.is_ending else None
 
     # --- opening and closing ----------------------------------------------------------------------
 
@@ -213,7 +219,12 @@ class Host:
             return resident
 
         resident = self.call(begin)
-        while not stored.wait(5.0):
+        while not stored.wait(1.0):
+            if self.running() is None:
+                # The host was closed before it came to that: the run is for whoever claims it.
+                self.connection.store.submit([dataclasses.replace(run, worker=None)])
+                resident.birth = None
+                break
             log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
         return resident
 
@@ -231,16 +242,27 @@ class Host:
     def call(self, function: Callable[[], T]) -> T:
         """Call a function on the worker's loop from another thread, and wait for what it returns."""
         box: list[T] = []
+        errors: list[BaseException] = []
         done = threading.Event()
+        loop = self.loop
 
         def work() -> None:
             try:
                 box.append(function())
+            except BaseException as error:  # noqa: BLE001 - raised below, in the caller
+                errors.append(error)
             finally:
                 done.set()
 
-        self.loop.call_soon_threadsafe(work)
-        done.wait()
+        try:
+            loop.call_soon_threadsafe(work)
+            while not done.wait(1.0):
+                if loop.is_closed():
+                    raise RuntimeError("the loop was closed")
+        except RuntimeError:
+            raise UsageError("the host was closed while it was asked; open another one") from None
+        if errors:
+            raise errors[0]
         return box[0]
 
     def wake(self) -> None:

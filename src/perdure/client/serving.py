@@ -29,10 +29,12 @@ def ensure_served(connection: Connection, name: str) -> bool:
     here = Identity.of_this_process()
     now = connection.store.now()
     for row in connection.store.workers():
+        if row.namespace != connection.settings.namespace:
+            continue
         serves = row.serves is None or name in row.serves
         if serves and row.lease_until >= now and not is_proven_dead(row, here):
             return False
-    return ensure_background_worker(connection.project)
+    return ensure_background_worker(connection.project, namespace=connection.settings.namespace)
 
 
 class Caretaker:

@@ -128,6 +128,9 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
     definition, key = _checked(what, key)
     payload = definition.contract.encode_input(JSON, args, kwargs)
     host = current_host()
+    worker = host.running() if host is not None else None
+    if worker is None:
+        host = None  # none, or one that is just being closed
     connection = host.connection if host is not None else connect()
     source = connection.source_of(definition.fn)
     if host is None and not source:
@@ -147,7 +150,7 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
         namespace=connection.settings.namespace,
         key=key,
         at=at,
-        worker=host.worker.worker_id if host is not None and host.worker.has_room() else None,
+        worker=worker.worker_id if worker is not None and worker.has_room() else None,
         python=PYTHON,
     )
     if host is not None and key is None:

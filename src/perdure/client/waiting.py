@@ -10,17 +10,22 @@ import asyncio
 import contextlib
 import os
 import select
+import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 from weakref import WeakKeyDictionary
 
 from perdure.client.host import Host
+from perdure.core.errors import UsageError
 from perdure.core.run import Run
 
 if TYPE_CHECKING:
     from perdure.store import Listener, Store
 
+PATIENCE_SECONDS = 2.0
+"""So long a run that is parked at the first look may take to go on: perhaps the code was mended,
+and the worker that has it has just begun."""
 LOOK_SECONDS = 1.0
 """A waiter looks this often although nobody woke it."""
 
@@ -44,35 +49,44 @@ class Ear:
         self._end, self._bell = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._end, False)
+        self._lock = threading.Lock()
         self._is_open = True
-        if self._host is not None:
-            engine = self._host.worker.engine
-            if self._host.is_on_this_loop():
-                engine.when_ended(self._tid, self._ring)
-            else:
-                with contextlib.suppress(RuntimeError):  # the worker has ended; others will poke
-                    self._host.loop.call_soon_threadsafe(engine.when_ended, self._tid, self._ring)
+        self._poll = select.poll()  # select() knows no descriptor above 1023
+        self._poll.register(self._listener.fileno(), select.POLLIN)
+        self._poll.register(self._end, select.POLLIN)
+        self._tell_engine("when_ended")
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._is_open = False
+        self._tell_engine("forget_waiter")
+        with self._lock:  # the engine's thread may ring just now: not into a number used anew
+            self._is_open = False
+            os.close(self._bell)
         self._listener.close()
         os.close(self._end)
-        os.close(self._bell)
+
+    def _tell_engine(self, what: Literal["when_ended", "forget_waiter"]) -> None:
+        if self._host is None:
+            return
+        with contextlib.suppress(RuntimeError, UsageError):  # it has ended; others will poke
+            tell = getattr(self._host.worker.engine, what)
+            if self._host.is_on_this_loop():
+                tell(self._tid, self._ring)
+            else:
+                self._host.loop.call_soon_threadsafe(tell, self._tid, self._ring)
 
     def wait(self, timeout: float | None) -> None:
         """Block until something may have changed, at most `timeout` seconds."""
         seconds = LOOK_SECONDS if timeout is None else min(LOOK_SECONDS, max(timeout, 0.0))
-        select.select([self._listener.fileno(), self._end], [], [], seconds)
+        self._poll.poll(seconds * 1000)
         self._listener.drain()
         self._drain()
 
     def _ring(self, _ending: object) -> None:
-        if self._is_open:
-            try:
-                os.write(self._bell, b".")
-            except OSError:
-                pass  # full: it rings already
+        with self._lock:
+            if self._is_open:
+                with contextlib.suppress(OSError):  # full: it rings already
+                    os.write(self._bell, b".")
 
     def _drain(self) -> None:
         try:
@@ -94,13 +108,16 @@ def wait_until_final(
     `look_after` is called about once a second meanwhile.
     """
     run = store.get(tid)
-    if run is None or stands_still(run):
+    if run is None or run.status.is_final:
         return run
     deadline = None if timeout is None else time.monotonic() + timeout
+    patience = time.monotonic() + PATIENCE_SECONDS if stands_still(run) else 0.0
     with Ear(store, host, tid) as ear:
         while True:
             run = store.get(tid)
-            if run is None or stands_still(run):
+            if run is None or run.status.is_final:
+                return run
+            if stands_still(run) and time.monotonic() >= patience:
                 return run
             remaining = None if deadline is None else deadline - time.monotonic()
             if remaining is not None and remaining <= 0:
@@ -121,6 +138,7 @@ class Watch:
         self._loop = loop
         self._waiting: dict[int, list[asyncio.Future[Run | None]]] = {}
         self._look_after: dict[int, Callable[[], object]] = {}
+        self._patience: dict[int, float] = {}
         self._listener: Listener | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._not_before = 0.0
@@ -130,8 +148,10 @@ class Watch:
     ) -> Run | None:
         """Wait until a run is finished, stuck or blocked; None: there is no such run."""
         run = self._store.get(tid)
-        if run is None or stands_still(run):
+        if run is None or run.status.is_final:
             return run
+        if stands_still(run):
+            self._patience[tid] = self._loop.time() + PATIENCE_SECONDS
         future: asyncio.Future[Run | None] = self._loop.create_future()
         self._waiting.setdefault(tid, []).append(future)
         self._look_after.setdefault(tid, look_after)
@@ -139,14 +159,19 @@ class Watch:
             self._listener = self._store.listen()
             self._loop.add_reader(self._listener.fileno(), self._on_poke)
             self._plan(LOOK_SECONDS)
-        if host is not None:
-            engine = host.worker.engine
-            if host.is_on_this_loop():
-                engine.when_ended(tid, lambda _ending: self._look_at(tid))
+        engine = host.worker.engine if host is not None and host.is_on_this_loop() else None
+
+        def look(_ending: object) -> None:
+            self._look_at(tid)
+
+        if engine is not None:
+            engine.when_ended(tid, look)
         self._look_at(tid)  # it may have ended just before we listened
         try:
             return await future
         finally:
+            if engine is not None:
+                engine.forget_waiter(tid, look)
             self._leave(tid, future)
 
     def _leave(self, tid: int, future: asyncio.Future[Run | None]) -> None:
@@ -156,6 +181,7 @@ class Watch:
         if not futures:
             self._waiting.pop(tid, None)
             self._look_after.pop(tid, None)
+            self._patience.pop(tid, None)
         if not self._waiting and self._listener is not None:
             self._loop.remove_reader(self._listener.fileno())
             self._listener.close()
@@ -191,7 +217,10 @@ class Watch:
         if not futures:
             return
         run = self._store.get(tid)
-        if run is None or stands_still(run):
+        is_parked = run is not None and not run.status.is_final and stands_still(run)
+        if is_parked and self._loop.time() < self._patience.get(tid, 0.0):
+            self._look_after[tid]()
+        elif run is None or stands_still(run):
             for future in futures:
                 if not future.done():
                     future.set_result(run)

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import msgspec
 
 from perdure.core.decide import Finish, HandBack, Park, Suspend, Turn, Verdict
-from perdure.core.errors import LostLease, Unreplayable
+from perdure.core.errors import LostLease, StoreUnavailable, Unreplayable
 from perdure.core.events import Cancel, Child, Command, Event, EventKind, Step, Timer
 from perdure.core.run import Kind, NewRun, Run, Status
 from perdure.engine.alarms import Alarms
@@ -82,6 +82,10 @@ class Host(Protocol):
 
     def claimable(self, at: int | None) -> None:
         """There may be something to claim at this time (µs; None: now)."""
+        ...
+
+    def run_left(self) -> None:
+        """A run is no longer in memory here: there is room for another one."""
         ...
 
     def lost(self) -> None:
@@ -207,11 +211,16 @@ class Engine:
         adopted = [await self._revive(run) for run in runs]
         for resident in adopted:
             self.residents[resident.tid] = resident
-        await self.look_for_mail()
+        try:
+            await self.look_for_mail()
+        except StoreUnavailable as error:
+            logger.warning("the inboxes of claimed runs cannot be read now, later: %s", error)
         now = self._store.now()
         for resident in adopted:
             if self.residents.get(resident.tid) is not resident:
                 continue
+            if resident.is_committing or resident.is_settled:
+                continue  # mail came in while others' was read, and its turn is under way
             if resident.parking is None:
                 self._queue_overdue(resident, now)
                 if not resident.events:
@@ -236,8 +245,18 @@ class Engine:
 
     def when_ended(self, tid: int, tell: Callable[[Ending | None], None]) -> None:
         """Call `tell` on the loop with how this run ended, if it ends here; with None whenever it
-        is let go of, so that it may end elsewhere."""
+        is let go of, so that it may end elsewhere, or is not here: then look at the store."""
         self._waiters.setdefault(tid, []).append(tell)
+        if tid not in self.residents:
+            tell(None)
+
+    def forget_waiter(self, tid: int, tell: Callable[[Ending | None], None]) -> None:
+        """Nobody waits any more: the counterpart of `when_ended`."""
+        waiters = self._waiters.get(tid)
+        if waiters is not None and tell in waiters:
+            waiters.remove(tell)
+            if not waiters:
+                del self._waiters[tid]
 
     def ensure_stored(self, resident: Resident | Newcomer) -> None:
         """See to it that a run born here is durable before this returns; may block for a commit.
@@ -466,6 +485,7 @@ class Engine:
                 )
             for tell in self._waiters.pop(resident.tid, ()):
                 tell((then.status, then.output, then.error))
+            self._host.run_left()
             self._check_quiet()
             return
         if isinstance(then, Park):
@@ -474,8 +494,9 @@ class Engine:
         self._check_quiet()
 
     def _tell_gone(self, tid: int) -> None:
-        for tell in self._waiters.get(tid, ()):
+        for tell in list(self._waiters.get(tid, ())):
             tell(None)
+        self._host.run_left()
 
     def _keep_warm(self, resident: Resident) -> None:
         resident.is_settled = False
@@ -617,6 +638,7 @@ class Engine:
         same, and that is logged: the function may go on beside its repetition.
         """
         self.is_draining = True
+        self._intake.store_all()
         for resident in list(self.residents.values()):
             self._make_ready(resident)
         if self._is_hurried or not await self._is_quiet_within(grace):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from perdure.core.errors import StoreUnavailable, TidTaken
+from perdure.core.errors import StoreError, StoreUnavailable, TidTaken
 from perdure.core.run import NewRun
 from perdure.engine.committer import Committer
 from perdure.store import Store
@@ -85,6 +85,15 @@ class Intake:
                 self._rename(group, error.tid)
             else:
                 self._finish(group)
+
+    def store_all(self) -> None:
+        """Store what was gathered, before the loop ends; what cannot be stored is logged."""
+        try:
+            for one in list(self._gathered):
+                self.ensure_stored(one)
+        except StoreError as error:
+            lost = len(self._gathered)
+            logger.critical("%d runs that were started were not stored: %s", lost, error)
 
     def _plan(self, seconds: float) -> None:
         if not self._is_due:

@@ -16,7 +16,7 @@ import msgspec
 
 from perdure.author.context import Progress
 from perdure.core.codec import JSON
-from perdure.core.errors import StepInterrupted
+from perdure.core.errors import StepError, StepInterrupted
 from perdure.core.events import Event, EventKind, Step
 from perdure.core.retry import decide_retry
 from perdure.engine.resident import Resident, function_of
@@ -25,6 +25,8 @@ from perdure.engine.threads import Threads
 
 logger = logging.getLogger("perdure.engine")
 
+MAX_INTERRUPTIONS = 3
+"""How often steps of a run may be cancelled by somebody else before that counts as a failure."""
 HELD_BACK_SECONDS = 0.1
 """How often steps that wait for a valid lease are tried."""
 PROGRESS_SECONDS = 1.0
@@ -81,7 +83,7 @@ class Launcher:
     def launch(self, resident: Resident, ordinal: int) -> None:
         """Start the next attempt of a recorded step."""
         runway = self._runway
-        if runway.is_draining:
+        if runway.is_draining and ordinal not in resident.started:
             return  # it is recorded; whoever takes the run over launches it
         if not runway.may_start():
             self._hold_back(resident, ordinal, HELD_BACK_SECONDS)
@@ -177,6 +179,12 @@ class Launcher:
         if resident is not None:
             del resident.flights[flight.ordinal]
             self.in_flight -= 1
+            resident.interruptions += 1
+            if resident.interruptions > MAX_INTERRUPTIONS:
+                # Nobody outside does that so often: it cancels itself.
+                error = StepError(f"{flight.function.name}() was cancelled again and again")
+                self._runway.post(resident, self._failure(flight, error))
+                return
             logger.warning("%s was cancelled from outside; it will be run again", flight)
             self._hold_back(resident, flight.ordinal, 1.0)
 

@@ -134,6 +134,8 @@ class Outbox:
         if isinstance(turn.then, Park):
             self._current = None
             self._give_up(resident)
+            if self._waiting:
+                self.send(self._waiting.popleft(), self._store.now())
             return
         reason = f"its turn could not be recorded: {type(error).__name__}: {error}"
         resident.parking = Park(reason=reason, code="")

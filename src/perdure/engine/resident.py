@@ -64,6 +64,7 @@ class Resident:
         on_stored: Called once the birth is durable, or None.
         parking: Why it cannot go on with this code, or None.
         seen: Inbox ids that are queued here or on their way to the store.
+        interruptions: How often somebody else cancelled a step of it.
         is_committing: A turn of it is on its way to the store.
         is_settled: What was pending when it was claimed has been taken up again.
     """
@@ -78,6 +79,7 @@ class Resident:
         "events",
         "flights",
         "input",
+        "interruptions",
         "is_committing",
         "is_settled",
         "key",
@@ -122,6 +124,7 @@ class Resident:
         self.birth: NewRun | None = None
         self.parking: Park | None = None
         self.seen: set[int] = set()
+        self.interruptions = 0
         self.is_committing = False
         self.is_settled = False
         self.machine = self.new_machine()

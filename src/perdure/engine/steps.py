@@ -278,6 +278,9 @@ class Steps:
                 logger.warning("%s ended after it was abandoned; its outcome is refused", flight)
             return
         self._close(flight)
+        if flight.is_timed_out and not isinstance(error, StepTimeout):
+            # However it ended after that: what it returns too late is refused.
+            value, error = None, _timeout_error(flight)
         if error is not None and not isinstance(error, Exception):
             error = _as_exception(flight, error)
         self._landed(flight, value, error)

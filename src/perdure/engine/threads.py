@@ -56,12 +56,16 @@ class Threads:
             self._queue.append(call)
             if self._idle >= len(self._queue):
                 self._lock.notify()
-            elif self._alive - self._abandoned < self._limit:
-                self._alive += 1
-                self._count += 1
-                name = f"perdure-function-{self._count}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
+            else:
+                self._add_thread()
         return call
+
+    def _add_thread(self) -> None:
+        if self._alive - self._abandoned < self._limit:
+            self._alive += 1
+            self._count += 1
+            name = f"perdure-function-{self._count}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def abandon(self, call: Call) -> bool:
         """Give a call up: True if it runs (its thread is lost to it), False if it never began."""
@@ -73,6 +77,8 @@ class Threads:
             if call.state == "running":
                 call.state = "abandoned"
                 self._abandoned += 1
+                if len(self._queue) > self._idle:
+                    self._add_thread()  # its place is free, and somebody waits for one
                 return True
             return False
 

@@ -67,7 +67,7 @@ def _parted(row: Row, old: Command | None, new: Command | None) -> Unreplayable:
     said = _deed(new, brief=same_ordinal)
     return Unreplayable(
         f"journal has {recorded or f'nothing more at row {row.seq}'}, code now {said}; "
-        "deployed change? see patched()",
+        "was a change deployed?",
         seq=row.seq,
         recorded=recorded,
         current=current,

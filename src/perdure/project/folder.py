@@ -49,10 +49,12 @@ class Project:
         """The SQLite store, unless the settings name another one."""
         return self.home / "perdure.db"
 
-    @property
-    def worker_lock(self) -> Path:
-        """Locked by the background worker as long as it lives."""
-        return self.home / "worker.lock"
+    def worker_lock(self, namespace: str = "default") -> Path:
+        """Locked by the background worker of a namespace as long as it lives."""
+        if namespace == "default":
+            return self.home / "worker.lock"
+        # A namespace may be called anything; a file may not.
+        return self.home / f"worker-{namespace.encode().hex()}.lock"
 
     @property
     def logs(self) -> Path:

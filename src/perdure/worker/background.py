@@ -38,9 +38,8 @@ class Project(Protocol):
         """The folder that holds `.perdure/`."""
         ...
 
-    @property
-    def worker_lock(self) -> Path:
-        """The lock of the background worker."""
+    def worker_lock(self, namespace: str = "default") -> Path:
+        """The lock of the background worker of a namespace."""
         ...
 
     @property
@@ -49,7 +48,12 @@ class Project(Protocol):
         ...
 
 
-def ensure_background_worker(project: Project, *, environ: Mapping[str, str] | None = None) -> bool:
+def ensure_background_worker(
+    project: Project,
+    *,
+    namespace: str = "default",
+    environ: Mapping[str, str] | None = None,
+) -> bool:
     """Start the project's background worker unless one lives or is being started; never waits.
 
     A worker that cannot be started is logged as a warning and no error: the run that needs it is
@@ -57,12 +61,14 @@ def ensure_background_worker(project: Project, *, environ: Mapping[str, str] | N
 
     Args:
         project: Whose worker.
+        namespace: Whose runs it executes.
         environ: The environment of the new worker; None: that of this process.
 
     Returns:
         Whether one was started by this call.
     """
-    lock = LeaderLock(project.worker_lock)
+    lock = LeaderLock(project.worker_lock(namespace))
+    environ = {**(os.environ if environ is None else environ), "PERDURE_NAMESPACE": namespace}
     try:
         if not lock.take():
             return False

@@ -141,8 +141,14 @@ class Repertoire:
         return fingerprint(modules)
 
 
-def is_served_elsewhere(name: str, me: int, now: int, workers: Sequence[WorkerRow]) -> bool:
+def is_served_elsewhere(
+    name: str, namespace: str, me: int, now: int, workers: Sequence[WorkerRow]
+) -> bool:
     """Whether another living worker has said that it executes runs of this name."""
     return any(
-        row.id != me and row.lease_until >= now and name in (row.serves or ()) for row in workers
+        row.id != me
+        and row.namespace == namespace
+        and row.lease_until >= now
+        and name in (row.serves or ())
+        for row in workers
     )

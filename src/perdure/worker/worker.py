@@ -15,6 +15,7 @@ or its host's (``async with perdure.open()``). What it does beside executing:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import platform
 from collections.abc import Callable
@@ -117,6 +118,7 @@ class Worker:
         self._outcome: Outcome | None = None
         self._has_looked = False
         self._unparked: list[tuple[str, str]] | None = None
+        self._is_full = False
         self._is_worn = False
         self._net_at = 0.0
         self._alone_since: float | None = None
@@ -156,6 +158,9 @@ class Worker:
         self._watchdog.start()
         self._idle_since = loop.time()
         self._beat()
+        with contextlib.suppress(StoreUnavailable):  # the service tries again
+            # Before anybody starts a run with a key: the one that has it may be stuck.
+            await self._unpark(self._store.now())
         self._wake.set()
         self._main = loop.create_task(self._serve(), name="perdure-worker")
 
@@ -208,6 +213,11 @@ class Worker:
         self.request_stop()
         self.engine.hurry()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it claims nothing more."""
+        return self._outcome is not None
+
     async def close(self, grace: float | None = None) -> None:
         """End in good order: finish or hand back what runs, retire, let go of the store.
 
@@ -250,6 +260,7 @@ class Worker:
         return (
             self._outcome is None
             and not self._is_lost
+            and not self._has_lone_run()
             and len(self.engine.residents) < self._settings.concurrency
         )
 
@@ -264,6 +275,11 @@ class Worker:
             self._wake.set()
         else:
             self._plan(at)
+
+    def run_left(self) -> None:
+        if self._is_full:
+            self._is_full = False
+            self._wake.set()
 
     def lost(self) -> None:
         """Somebody buried this worker: nothing that it holds in memory is its own any more."""
@@ -354,7 +370,9 @@ class Worker:
         # If it was not buried after all, nobody would take over from its old id for a whole lease.
         await self.committer.call(self._store.retire, self.worker_id)
         await self._register()
-        unborn, self._unborn = self._unborn, []
+        # With those that were started in between, still under the old id.
+        unborn = self._unborn + self.engine.abandon_all()
+        self._unborn = []
         for resident, run in unborn:
             self.engine.rebear(resident, run, self.worker_id)
 
@@ -378,8 +396,9 @@ class Worker:
         if await self._claim_alone():
             return
         room = self._settings.concurrency - len(self.engine.residents)
-        if room <= 0:
-            return  # the net looks again; a slot that becomes free is filled within a second
+        self._is_full = room <= 0
+        if self._is_full:
+            return  # `run_left` wakes
         what = self._what(min(room, CLAIM_BATCH))
         if await self._is_due(what):
             await self._take(what)
@@ -395,21 +414,28 @@ class Worker:
     async def _claim_alone(self) -> bool:
         """Take a run that killed its workers, when nothing else is here to die with it; True: one
         is here, or others must make room for one now."""
-        residents = self.engine.residents
-        if len(residents) == 1:
-            only = next(iter(residents.values()))
-            if only.crashes >= ALONE_AFTER_CRASHES:
-                return True
+        if self._has_lone_run():
+            return True
         what = self._what(1, alone=True)
         if not await self._is_due(what):
             self._alone_since = None
             return False
-        if residents:
+        if self.engine.residents:
             if self._alone_since is None:
                 self._alone_since = self._loop.time()
-            return self._loop.time() - self._alone_since > STARVED_SECONDS
+            # By turns: for a while nothing is claimed, so that this worker runs empty; if something
+            # takes longer, the others are claimed again for a while.
+            waited = self._loop.time() - self._alone_since
+            return int(waited // STARVED_SECONDS) % 2 == 1
         self._alone_since = None
         return bool(await self._take(what))
+
+    def _has_lone_run(self) -> bool:
+        """Whether a run is here whose workers died: it is left alone."""
+        residents = self.engine.residents
+        if len(residents) != 1:
+            return False
+        return next(iter(residents.values())).crashes >= ALONE_AFTER_CRASHES
 
     async def _is_due(self, what: Claim) -> bool:
         """Whether there is something to claim now; if only later, that is planned. A look is
@@ -461,7 +487,7 @@ class Worker:
             if reason is None:
                 self._wake.set()
             elif self.repertoire.imports and not is_served_elsewhere(
-                missing.name, self.worker_id, now, workers
+                missing.name, self.namespace, self.worker_id, now, workers
             ):
                 count = await self.committer.call(
                     self._store.block, missing, self.namespace, reason, now

@@ -49,6 +49,7 @@ def command(background: bool, name: str | None, modules: tuple[str, ...]) -> int
     from perdure.client.host import hosting
     from perdure.core.errors import DiscoveryError
     from perdure.project.folder import find_or_create
+    from perdure.project.settings import load
     from perdure.worker.leader import LeaderLock
     from perdure.worker.process import WorkerProcess
 
@@ -57,7 +58,7 @@ def command(background: bool, name: str | None, modules: tuple[str, ...]) -> int
     if background:
         # First of all: a lock that was handed over stands in the environment, and nothing that
         # this process starts shall find it there.
-        lock = LeaderLock(project.worker_lock)
+        lock = LeaderLock(project.worker_lock(load(project).namespace))
         if not lock.try_acquire():
             return exits.OK
     connection = connect(project)

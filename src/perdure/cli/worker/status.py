@@ -43,7 +43,7 @@ def command(as_json: bool) -> None:
             {**_told(row, here, now), "held": len(opened.store.held(row.id))}
             for row in opened.store.workers()
         ]
-        holder = LeaderLock(opened.project.worker_lock).holder()
+        holder = LeaderLock(opened.project.worker_lock(opened.settings.namespace)).holder()
         log = opened.project.logs / LOG_NAME
     background = None if holder is None else holder.get("pid")
     if as_json:
