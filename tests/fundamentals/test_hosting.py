@@ -12,7 +12,7 @@ import pytest
 
 import perdure
 from perdure import Status, function, get_run, run, sleep, start, workflow
-from perdure.core.errors import UsageError
+from perdure.core.errors import SettingsError, UsageError
 from tests.parts import wait_for
 
 SOURCE = Path(perdure.__file__).parents[1]
@@ -262,3 +262,17 @@ def test_a_start_after_the_worker_has_ended_is_stored(open_host):
             handle.result(timeout=0.01)
     with open_host():
         assert handle.result(10) == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "mend"),
+    [
+        ({"modules": ["app"]}, "import the modules"),
+        ({"log": {"level": "debug"}}, "ContextFilter"),
+        ({"log.level": "debug"}, "ContextFilter"),
+    ],
+)
+def test_settings_that_a_host_would_not_follow_are_refused(open_host, settings, mend):
+    """They are for worker processes; the sentence says what to do in an application."""
+    with pytest.raises(SettingsError, match=mend):
+        open_host(**settings)

@@ -13,13 +13,13 @@ import dataclasses
 import logging
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from perdure.client.connection import Connection, connect
-from perdure.core.errors import UsageError
+from perdure.core.errors import SettingsError, UsageError
 from perdure.core.run import NewRun
 from perdure.engine.intake import Newcomer
 from perdure.engine.resident import Definition, Resident
@@ -305,19 +305,41 @@ def open(*, project: Project | str | os.PathLike[str] | None = None, **settings:
 
     Args:
         project: A project's folder; by default the one around the current folder.
-        settings: Any setting of perdure.toml, for this host: ``store="memory:"``,
-            ``durability="process"``, ``worker={"threads": 4}``.
+        settings: Any setting of perdure.toml that concerns a host, for this one:
+            ``store="memory:"``, ``durability="process"``, ``worker={"threads": 4}``. A section is
+            given as a dict; what it leaves out stays as the project says.
 
     Raises:
-        SettingsError: A setting is unknown or has a bad value.
+        SettingsError: A setting is unknown, has a bad value, or is not for hosts: a host executes
+            what is imported already, and leaves logging to the application.
         StoreError: The store cannot be used.
     """
     from pathlib import Path
 
     if project is not None and not isinstance(project, Project):
         project = find_or_create_at(Path(project))
+    check_for_hosts(settings)
     connection = connect(project, **settings)
     return Host(connection, owns_connection=bool(settings))
+
+
+def check_for_hosts(settings: Mapping[str, object]) -> None:
+    """Refuse settings that a host would not follow.
+
+    Raises:
+        SettingsError: One of them is for worker processes alone.
+    """
+    for key in settings:
+        if key == "modules":
+            raise SettingsError(
+                f"modules = {settings[key]!r} in the call has no effect in a host, which executes "
+                "what this process has declared; import the modules instead"
+            )
+        if key.partition(".")[0] == "log":
+            raise SettingsError(
+                f"{key} = {settings[key]!r} in the call has no effect in a host, whose logging is "
+                "the application's; add perdure.author.logs.ContextFilter to a handler instead"
+            )
 
 
 def find_or_create_at(folder: Any) -> Project:

@@ -121,8 +121,8 @@ class Settings:
     durability: str = _setting(
         Choice("full", "process"),
         "full",
-        '"full": what is acknowledged survives a power cut. "process": it survives a crash of '
-        "the process, and commits cost a fraction.",
+        'For SQLite. "full": what is acknowledged survives a power cut. "process": it survives a '
+        "crash of the process, and commits cost a fraction. (PostgreSQL: what its server says.)",
     )
     namespace: str = _setting(
         Text(), "default", "Runs of different namespaces in one database never see each other."

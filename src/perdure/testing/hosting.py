@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from perdure.client.connection import connect
-from perdure.client.host import Host, find_or_create_at
+from perdure.client.host import Host, check_for_hosts, find_or_create_at
 from perdure.project.folder import Project
 
 
@@ -29,5 +29,6 @@ def open_replaying(
     """
     if project is not None and not isinstance(project, Project):
         project = find_or_create_at(Path(project))
+    check_for_hosts(settings)
     connection = connect(project, **settings)
     return Host(connection, owns_connection=bool(settings), always_replay=True)
