@@ -85,7 +85,8 @@ class Context:
         return RunLogger(logging.getLogger(f"perdure.run.{self.name}"), self)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Tell how far this step is; `perdure status` and `Run.status()` show the latest word.
+        """Tell how far this step is; `perdure status` and `Run.record()` show the latest word
+        for as long as the run is at work.
 
         Args:
             done: How much is done, in any unit.

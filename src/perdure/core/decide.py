@@ -34,12 +34,51 @@ STUCK_AFTER_CRASHES = 5
 """A run whose workers died this often in a row is parked."""
 
 
+class RunState(msgspec.Struct, frozen=True):
+    """What decisions look at: the part of a `Run` that a store reads for every turn."""
+
+    tid: int
+    status: Status
+    attempt: int
+    crashes: int
+    worker: int | None
+    created_at: int
+    started_at: int | None
+    wake_at: int | None
+    code: str
+    parent: int | None
+    parent_ordinal: int | None
+
+
 # --- Births --------------------------------------------------------------------------------------
 
 
-def born(new: NewRun) -> Run:
+def birth(new: NewRun) -> RunState:
     """Decide how a run begins: held by its worker, or queued if it has none."""
     held = new.worker is not None
+    return RunState(
+        tid=new.tid,
+        status=Status.RUNNING if held else Status.QUEUED,
+        attempt=1 if held else 0,
+        crashes=0,
+        worker=new.worker,
+        created_at=new.at,
+        started_at=new.at if held else None,
+        wake_at=None if held else new.at,
+        code="",
+        parent=new.parent,
+        parent_ordinal=new.parent_ordinal,
+    )
+
+
+def chain_of(new: NewRun) -> int:
+    """The first run of the chain of a new run: itself, unless it continues another."""
+    return new.tid if new.chain is None else new.chain
+
+
+def born(new: NewRun) -> Run:
+    """The whole of a run as it begins; see `birth`."""
+    state = birth(new)
     return Run(
         tid=new.tid,
         namespace=new.namespace,
@@ -51,18 +90,18 @@ def born(new: NewRun) -> Run:
         key=new.key,
         parent=new.parent,
         parent_ordinal=new.parent_ordinal,
-        chain=new.tid if new.chain is None else new.chain,
-        status=Status.RUNNING if held else Status.QUEUED,
-        attempt=1 if held else 0,
-        crashes=0,
-        worker=new.worker,
-        created_at=new.at,
-        started_at=new.at if held else None,
+        chain=chain_of(new),
+        status=state.status,
+        attempt=state.attempt,
+        crashes=state.crashes,
+        worker=state.worker,
+        created_at=state.created_at,
+        started_at=state.started_at,
         finished_at=None,
-        wake_at=None if held else new.at,
+        wake_at=state.wake_at,
         python=new.python,
         journal_format=JOURNAL_FORMAT,
-        code="",
+        code=state.code,
         input=new.input,
         output=None,
         error=None,
@@ -148,8 +187,7 @@ class Verdict(StrEnum):
     """Nothing was written: another worker holds the run, or it is finished."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunChange:
+class RunChange(msgspec.Struct, frozen=True, kw_only=True):
     """The columns of a run that a turn or another verb sets, all of them, to these values."""
 
     status: Status
@@ -170,7 +208,9 @@ def holds(status: str, attempt: int, turn: Turn) -> bool:
     return attempt == turn.attempt and status == Status.RUNNING
 
 
-def after_turn(run: Run, turn: Turn, *, mail: bool, now: int) -> tuple[Verdict, RunChange | None]:
+def after_turn(
+    run: Run | RunState, turn: Turn, *, mail: bool, now: int
+) -> tuple[Verdict, RunChange | None]:
     """Decide a turn of a run that `holds` was true for; `mail`: inbox rows remain unconsumed.
 
     Returns the verdict, and the change of the run (None: its row stays as it is).
@@ -218,7 +258,7 @@ def after_turn(run: Run, turn: Turn, *, mail: bool, now: int) -> tuple[Verdict, 
     return Verdict.COMMITTED, _kept(run, crashes) if turn.progress else None
 
 
-def after_repeat(run: Run, turn: Turn) -> Verdict:
+def after_repeat(run: Run | RunState, turn: Turn) -> Verdict:
     """Decide a repeated turn whose first row is in the journal, written under the same attempt.
 
     It was committed; what that means now depends on what has happened since.
@@ -233,7 +273,7 @@ def after_repeat(run: Run, turn: Turn) -> Verdict:
     return Verdict.COMMITTED
 
 
-def _kept(run: Run, crashes: int) -> RunChange:
+def _kept(run: Run | RunState, crashes: int) -> RunChange:
     return RunChange(
         status=run.status,
         worker=run.worker,
@@ -244,7 +284,7 @@ def _kept(run: Run, crashes: int) -> RunChange:
     )
 
 
-def _queued(run: Run, now: int, crashes: int) -> RunChange:
+def _queued(run: Run | RunState, now: int, crashes: int) -> RunChange:
     return RunChange(
         status=Status.QUEUED,
         worker=None,
@@ -259,7 +299,7 @@ def _queued(run: Run, now: int, crashes: int) -> RunChange:
 # --- Claims ------------------------------------------------------------------------------------
 
 
-def after_claim(run: Run, worker: int, *, now: int) -> RunChange:
+def after_claim(run: Run | RunState, worker: int, *, now: int) -> RunChange:
     """Decide a claim of a run that is claimable and due."""
     return RunChange(
         status=Status.RUNNING,
@@ -272,7 +312,7 @@ def after_claim(run: Run, worker: int, *, now: int) -> RunChange:
     )
 
 
-def after_block(run: Run, reason: str) -> RunChange | None:
+def after_block(run: Run | RunState, reason: str) -> RunChange | None:
     """Decide a report that no code was found for the run; None: it is not claimable any more."""
     if run.status not in CLAIMABLE:
         return None
@@ -297,7 +337,7 @@ def is_idle(unfinished: int) -> bool:
     return unfinished == 0
 
 
-def after_unpark(run: Run, code: str, *, now: int) -> RunChange | None:
+def after_unpark(run: Run | RunState, code: str, *, now: int) -> RunChange | None:
     """Decide whether code with this fingerprint may try a stuck run again; None: it may not.
 
     A run that the journal did not fit is tried again by code that differs from the code that
@@ -316,7 +356,7 @@ def is_dead(lease_until: int, *, now: int, proven: bool) -> bool:
     return proven or lease_until < now
 
 
-def after_death(run: Run, *, now: int) -> RunChange:
+def after_death(run: Run | RunState, *, now: int) -> RunChange:
     """Decide what becomes of a run whose worker died while it held it."""
     crashes = run.crashes + 1
     if crashes >= STUCK_AFTER_CRASHES:
@@ -332,7 +372,7 @@ def after_death(run: Run, *, now: int) -> RunChange:
     return _queued(run, now, crashes)
 
 
-def after_retire(run: Run) -> RunChange:
+def after_retire(run: Run | RunState) -> RunChange:
     """Decide what becomes of a run whose worker ends in good order while it holds it.
 
     It is due since its creation, so that what was begun goes on before what was not.
@@ -371,7 +411,9 @@ class Mail:
     ordinal: int | None
 
 
-def to_parent(run: Run, status: Status, output: str | None, error: str | None) -> NewMail | None:
+def to_parent(
+    run: Run | RunState, status: Status, output: str | None, error: str | None
+) -> NewMail | None:
     """What the parent of a run that ends with `status` is told; None: it has no parent."""
     if run.parent is None or run.parent_ordinal is None:
         return None
@@ -410,7 +452,9 @@ class Delivered(StrEnum):
     """There is no such run."""
 
 
-def after_delivery(run: Run, mail: NewMail, *, now: int) -> tuple[Delivered, RunChange | None]:
+def after_delivery(
+    run: Run | RunState, mail: NewMail, *, now: int
+) -> tuple[Delivered, RunChange | None]:
     """Decide a delivery (not a repeated one) to a run that exists.
 
     ACCEPTED means: insert the inbox row, then apply the change (None: nothing to change).
@@ -442,7 +486,7 @@ def after_delivery(run: Run, mail: NewMail, *, now: int) -> tuple[Delivered, Run
     return Delivered.ACCEPTED, None
 
 
-def _has_no_body(run: Run) -> bool:
+def _has_no_body(run: Run | RunState) -> bool:
     """Nothing of it was ever executed, or nothing can be: there is nothing to clean up."""
     return run.status is Status.STUCK or (
         run.status in (Status.QUEUED, Status.BLOCKED) and run.started_at is None

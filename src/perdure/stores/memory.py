@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from perdure.core import decide
@@ -25,7 +25,7 @@ from perdure.stores.clock import host_now
 
 K = TypeVar("K")
 V = TypeVar("V")
-_CHANGED = tuple(field.name for field in fields(RunChange))
+_CHANGED = RunChange.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 from perdure.core import decide
 from perdure.core.errors import TidTaken
-from perdure.core.run import NewRun
+from perdure.core.run import JOURNAL_FORMAT, NewRun
 from perdure.store import Submitted
 from perdure.stores import refusals
+from perdure.stores.sql import bulk
 from perdure.stores.sql.database import Session
 from perdure.stores.sql.records import (
     ELSEWHERE,
     LONG,
     OF_RUN,
-    RUN_COLUMNS,
     SELECT_RUN,
     marks,
     put,
@@ -27,24 +28,35 @@ _TAKE_KEY = """
     ON CONFLICT DO NOTHING"""
 _GET_KEY = "SELECT tid, input_hash FROM keys WHERE namespace = ? AND name = ? AND key = ?"
 _INSERT_RUN = f"""
-    INSERT INTO runs ({RUN_COLUMNS}) VALUES ({marks(27)}) ON CONFLICT DO NOTHING"""
+    INSERT INTO runs (
+        tid, namespace, kind, name, version, source, queue, key, parent, parent_ordinal, chain,
+        status, attempt, crashes, worker, created_at, started_at, wake_at, python, journal_format,
+        code, input)
+    VALUES ({marks(22)}) ON CONFLICT DO NOTHING"""
 _GET_SIBLING = "SELECT tid FROM runs WHERE parent = ? AND parent_ordinal = ?"
 _WORKER_LIVES = "SELECT 1 FROM workers WHERE id = ? /*FOR KEY SHARE*/"
 
 
-def submit(session: Session, runs: Sequence[NewRun]) -> list[Submitted]:
-    """See `Store.submit`."""
+def submit(session: Session, in_bulk: bool, runs: Sequence[NewRun]) -> list[Submitted]:
+    """See `Store.submit`, and for `in_bulk` the module `bulk`."""
     _check_workers(session, runs)
+    if in_bulk:
+        return _insert_all(session, runs)
     return [_insert(session, new) for new in runs]
 
 
-def bear(session: Session, runs: Sequence[NewRun]) -> None:
-    """Store runs that must be stored under their own key, or not at all (a turn's)."""
-    _check_workers(session, runs)
-    for new in runs:
-        stored = _insert(session, new)
-        if stored.tid != new.tid and new.key is not None:
+def bear(session: Session, in_bulk: bool, runs: Sequence[NewRun]) -> list[NewRun]:
+    """Store runs that must be stored under their own key, or not at all (a turn's).
+
+    Returns those that were not there before.
+    """
+    borne: list[NewRun] = []
+    for new, stored in zip(runs, submit(session, in_bulk, runs), strict=True):
+        if stored.is_new:
+            borne.append(new)
+        elif stored.tid != new.tid and new.key is not None:
             raise refusals.key_taken(new, stored.tid)
+    return borne
 
 
 def _check_workers(session: Session, runs: Sequence[NewRun]) -> None:
@@ -64,45 +76,54 @@ def _insert(session: Session, new: NewRun) -> Submitted:
         holder = _take_key(session, new, new.key)
         if holder != new.tid:
             return Submitted(tid=holder, is_new=False)
-    run = decide.born(new)
-    is_long = len(run.input) > LONG
-    inserted = session.run(
-        _INSERT_RUN,
-        (
-            run.tid,
-            run.namespace,
-            run.kind.value,
-            run.name,
-            run.version,
-            run.source,
-            run.queue,
-            run.key,
-            run.parent,
-            run.parent_ordinal,
-            run.chain,
-            run.status.value,
-            run.attempt,
-            run.crashes,
-            run.worker,
-            run.created_at,
-            run.started_at,
-            run.finished_at,
-            run.wake_at,
-            run.python,
-            run.journal_format,
-            run.code,
-            ELSEWHERE if is_long else run.input,
-            run.output,
-            run.error,
-            run.reason,
-            run.progress,
-        ),
-    )
-    if inserted:
-        if is_long:
-            put(session, run.tid, OF_RUN, "input", run.input)
+    if session.run(_INSERT_RUN, _columns(new)):
+        put(session, new.tid, OF_RUN, "input", new.input)
         return Submitted(tid=new.tid, is_new=True)
     return Submitted(tid=_resubmitted(session, new), is_new=False)
+
+
+def _insert_all(session: Session, runs: Sequence[NewRun]) -> list[Submitted]:
+    """Insert runs of which none is there, but for those whose key is taken."""
+    answers: list[Submitted] = []
+    columns: list[tuple[Any, ...]] = []
+    for new in runs:
+        holder = new.tid if new.key is None else _take_key(session, new, new.key)
+        answers.append(Submitted(tid=holder, is_new=holder == new.tid))
+        if holder == new.tid:
+            columns.append(_columns(new))
+            if len(new.input) > LONG:
+                put(session, new.tid, OF_RUN, "input", new.input)
+    bulk.run(session, _INSERT_RUN, columns)
+    return answers
+
+
+def _columns(new: NewRun) -> tuple[Any, ...]:
+    """The parameters of `_INSERT_RUN`."""
+    state = decide.birth(new)
+    return (
+        new.tid,
+        new.namespace,
+        new.kind._value_,  # `value` is a property, and three times as slow
+        new.name,
+        new.version,
+        new.source,
+        new.queue,
+        new.key,
+        new.parent,
+        new.parent_ordinal,
+        decide.chain_of(new),
+        state.status._value_,
+        state.attempt,
+        state.crashes,
+        state.worker,
+        state.created_at,
+        state.started_at,
+        state.wake_at,
+        new.python,
+        JOURNAL_FORMAT,
+        state.code,
+        ELSEWHERE if len(new.input) > LONG else new.input,
+    )
 
 
 def _take_key(session: Session, new: NewRun, key: str) -> int:

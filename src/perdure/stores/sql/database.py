@@ -30,6 +30,10 @@ class Session(Protocol):
         """Execute; how many rows it touched."""
         ...
 
+    def many(self, sql: str, rows: Sequence[Params]) -> int:
+        """Execute once for each of the parameters; how many rows that touched in all."""
+        ...
+
     def one(self, sql: str, params: Params = ()) -> Record | None:
         """Execute, and return the only row, or None."""
         ...
@@ -62,6 +66,20 @@ class Database(Protocol):
         self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a verb in a transaction: committed when this returns, undone if it raises."""
+        ...
+
+    def write_lightly(
+        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a verb in a transaction that a power cut may take back, where that saves a wait.
+
+        It is for what a worker notes about itself: a claim, its lease, progress. Whatever is built
+        on such a note is committed by `write` later, in the same log, and that makes the note
+        durable as well. A note that is lost before is one on which nothing durable was built, by a
+        worker that the same power cut ended. So a database whose workers live elsewhere, and
+        survive it, must not take this lightly: a claim that it forgot would give the same attempt
+        to two workers.
+        """
         ...
 
     def write_alone(

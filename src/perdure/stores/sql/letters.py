@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from perdure.core import decide
-from perdure.core.decide import Delivered, NewMail, RunChange
-from perdure.core.run import Run
+from perdure.core.decide import Delivered, NewMail, RunChange, RunState
+from perdure.stores.sql import states
 from perdure.stores.sql.database import Session
-from perdure.stores.sql.records import SELECT_BRIEF, run_of, write_change
+from perdure.stores.sql.records import marks, write_change
 
 _IS_THERE = "SELECT 1 FROM inbox WHERE tid = ? AND dedup_key = ?"
 _INSERT = (
     "INSERT INTO inbox (tid, dedup_key, kind, ordinal, value, is_read) VALUES (?, ?, ?, ?, ?, 0)"
 )
 _CHILDREN = "SELECT tid FROM runs WHERE parent = ? ORDER BY parent_ordinal"
-_EMPTY = "DELETE FROM inbox WHERE tid = ?"
 
 
 def deliver(session: Session, mail: NewMail, now: int) -> Delivered:
@@ -38,12 +39,11 @@ def lock(session: Session, tids: set[int | None]) -> None:
 
 def post(session: Session, mail: NewMail, now: int) -> Delivered:
     """Deliver within a transaction that has locked the run, and its parent."""
-    record = session.one(SELECT_BRIEF, (mail.tid,))
-    if record is None:
+    run = states.read(session, mail.tid)
+    if run is None:
         return Delivered.UNKNOWN
     if session.one(_IS_THERE, (mail.tid, mail.dedup_key)):
         return Delivered.REPEATED
-    run = run_of(record)
     answer, change = decide.after_delivery(run, mail, now=now)
     if answer is Delivered.ACCEPTED:
         session.run(_INSERT, (mail.tid, mail.dedup_key, mail.kind.value, mail.ordinal, mail.value))
@@ -55,12 +55,18 @@ def post(session: Session, mail: NewMail, now: int) -> Delivered:
     return answer
 
 
-def apply(session: Session, run: Run, change: RunChange) -> None:
+def apply(session: Session, run: RunState, change: RunChange) -> None:
     """Write a decision down; a run that it ends loses its inbox, and its parent is told."""
     write_change(session, run.tid, change)
     if change.finished_at is None:
         return
-    session.run(_EMPTY, (run.tid,))
+    empty(session, [run.tid])
     told = decide.to_parent(run, change.status, change.output, change.error)
     if told is not None:
         post(session, told, change.finished_at)
+
+
+def empty(session: Session, tids: Sequence[int]) -> None:
+    """Delete the inboxes of runs that have ended."""
+    for group in states.groups(tids):
+        session.run(f"DELETE FROM inbox WHERE tid IN ({marks(len(group))})", group)

@@ -20,7 +20,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -68,6 +68,11 @@ class PostgresSession:
 
     def run(self, sql: str, params: Params = ()) -> int:
         return self._connection.execute(_own(sql), params).rowcount
+
+    def many(self, sql: str, rows: Sequence[Params]) -> int:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_own(sql), rows)
+            return cursor.rowcount
 
     def one(self, sql: str, params: Params = ()) -> Record | None:
         return self._connection.execute(_own(sql), params).fetchone()
@@ -157,6 +162,11 @@ class PostgresDatabase:
                 else:
                     return answer
             raise AssertionError("the last try returns or raises")
+
+    def write_lightly(
+        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return self.write(verb, *args, **kwargs)  # workers outlive a power cut of the database
 
     def write_alone(
         self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perdure.core.run import Kind, Run, Status
 from perdure.store import WorkerRow
@@ -29,16 +29,22 @@ ROW_COLUMNS = "seq, at, attempt, kind, ordinal, step_attempt, due, value, comman
 WORKER_COLUMNS = ", ".join(field.name for field in fields(WorkerRow))
 
 SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM runs WHERE tid = ?"
-SELECT_BRIEF = f"SELECT {BRIEF_COLUMNS} FROM runs WHERE tid = ? /*FOR UPDATE*/"
 
 _STATUS = {status.value: status for status in Status}
 _KIND = {kind.value: kind for kind in Kind}
 
 _KEEP = """
     UPDATE runs SET status = ?, worker = ?, attempt = ?, crashes = ?, wake_at = ?, started_at = ?,
-        finished_at = ?, output = ?, error = ?, reason = ?, code = ?
+        finished_at = NULL, output = NULL, error = NULL, reason = ?, code = ?
     WHERE tid = ?"""
 _LET_GO = _KEEP.replace("code = ?", "code = ?, progress = NULL")
+END = """
+    UPDATE runs SET status = ?, worker = NULL, attempt = ?, crashes = ?, wake_at = NULL,
+        started_at = ?, finished_at = ?, output = ?, error = ?, reason = ?, code = ?,
+        progress = NULL
+    WHERE tid = ?"""
+"""Ends a run: nobody holds it, and nothing wakes it (rules 4 and 5 of `core.run`)."""
+
 _PUT_BLOB = """
     INSERT INTO blobs (tid, seq, part, value) VALUES (?, ?, ?, ?)
     ON CONFLICT (tid, seq, part) DO UPDATE SET value = excluded.value"""
@@ -106,27 +112,43 @@ def whole_run(session: Session, record: Record) -> Run:
 
 def write_change(session: Session, tid: int, change: RunChange) -> None:
     """Set the columns of a run that a decision changes; progress is told only while it is held."""
-    output, error = change.output, change.error
-    if output is not None:
-        output = put(session, tid, OF_RUN, "output", output)
-    if error is not None:
-        error = put(session, tid, OF_RUN, "error", error)
+    if change.finished_at is not None:
+        session.run(END, end_of(session, tid, change))
+        return
     session.run(
         _LET_GO if change.worker is None else _KEEP,
         (
-            change.status.value,
+            change.status._value_,
             change.worker,
             change.attempt,
             change.crashes,
             change.wake_at,
             change.started_at,
-            change.finished_at,
-            output,
-            error,
             change.reason,
             change.code,
             tid,
         ),
+    )
+
+
+def end_of(session: Session, tid: int, change: RunChange) -> tuple[Any, ...]:
+    """The parameters of `END` for a change that ends a run; its payloads are put where they go."""
+    output, error = change.output, change.error
+    if output is not None and len(output) > LONG:
+        output = put(session, tid, OF_RUN, "output", output)
+    if error is not None and len(error) > LONG:
+        error = put(session, tid, OF_RUN, "error", error)
+    return (
+        change.status._value_,  # `value` is a property, and three times as slow
+        change.attempt,
+        change.crashes,
+        change.started_at,
+        change.finished_at,
+        output,
+        error,
+        change.reason,
+        change.code,
+        tid,
     )
 
 

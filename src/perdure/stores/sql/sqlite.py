@@ -21,7 +21,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from perdure._version import __version__
@@ -52,6 +52,9 @@ class SqliteSession:
 
     def run(self, sql: str, params: Params = ()) -> int:
         return self._execute(sql, params).rowcount
+
+    def many(self, sql: str, rows: Sequence[Params]) -> int:
+        return self._cursor.executemany(sql, rows).rowcount
 
     def one(self, sql: str, params: Params = ()) -> Record | None:
         record: Record | None = self._execute(sql, params).fetchone()
@@ -110,28 +113,28 @@ class SqliteDatabase:
         self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         with self._lock:
-            session = self._session or self._ready()
-            if self._read_only is not None:
-                raise StoreUnusable(self._read_only)
+            return self._transact(self._writable(), verb, *args, **kwargs)
+
+    def write_lightly(
+        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with self._lock:
+            session = self._writable()
+            if self._synchronous != "FULL":
+                return self._transact(session, verb, *args, **kwargs)
             try:
-                session.run("BEGIN IMMEDIATE")
-                answer = verb(session, *args, **kwargs)
-                session.run("COMMIT")
-                self._count_commit(session)
-            except BaseException as error:
-                self._roll_back()
-                if isinstance(error, sqlite3.Error):
-                    raise self._explained(error) from error
-                raise
-            return answer
+                session.run("PRAGMA synchronous = NORMAL")
+                return self._transact(session, verb, *args, **kwargs)
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+            finally:
+                self._sync_fully()
 
     def write_alone(
         self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         with self._lock:
-            session = self._session or self._ready()
-            if self._read_only is not None:
-                raise StoreUnusable(self._read_only)
+            session = self._writable()
             try:
                 answer = verb(session, *args, **kwargs)
                 self._count_commit(session)
@@ -139,6 +142,25 @@ class SqliteDatabase:
                 self._roll_back()
                 raise self._explained(error) from error
             return answer
+
+    def _transact(
+        self,
+        session: SqliteSession,
+        verb: Callable[Concatenate[Session, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        try:
+            session.run("BEGIN IMMEDIATE")
+            answer = verb(session, *args, **kwargs)
+            session.run("COMMIT")
+            self._count_commit(session)
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, sqlite3.Error):
+                raise self._explained(error) from error
+            raise
+        return answer
 
     def poke(self) -> None:
         self._pokes.poke()
@@ -176,6 +198,21 @@ class SqliteDatabase:
                 self._disconnect()
                 raise
         return self._session
+
+    def _writable(self) -> SqliteSession:
+        """The session, if this version may write; called with the lock held."""
+        session = self._session or self._ready()
+        if self._read_only is not None:
+            raise StoreUnusable(self._read_only)
+        return session
+
+    def _sync_fully(self) -> None:
+        """End what `write_lightly` began; a connection with which that fails is given up."""
+        if self._session is not None:
+            try:
+                self._session.run("PRAGMA synchronous = FULL")
+            except sqlite3.Error:
+                self._disconnect()
 
     def _look_at_path(self) -> None:
         """Refuse in words what SQLite only calls "unable to open database file"."""

@@ -35,9 +35,9 @@ class SqlStore:
     # --- starting and reading -----------------------------------------------------------------
 
     def submit(self, runs: Sequence[NewRun]) -> list[Submitted]:
-        from perdure.stores.sql import births
+        from perdure.stores.sql import births, bulk
 
-        return self._database.write(births.submit, runs)
+        return bulk.write(self._database, births.submit, runs)
 
     def get(self, tid: int) -> Run | None:
         return self._database.read(reading.get, tid)
@@ -59,7 +59,7 @@ class SqlStore:
     def claim(self, what: Claim, now: int) -> list[Run]:
         from perdure.stores.sql import claims
 
-        return self._database.write(claims.claim, what, now)
+        return self._database.write_lightly(claims.claim, what, now)
 
     def held(self, worker: int) -> list[tuple[int, int]]:
         return self._database.read(reading.held, worker)
@@ -107,12 +107,12 @@ class SqlStore:
     def register(self, worker: WorkerRow) -> None:
         from perdure.stores.sql import leases
 
-        self._database.write(leases.register, worker)
+        self._database.write_lightly(leases.register, worker)
 
     def renew(self, worker: int, lease_until: int) -> bool:
         from perdure.stores.sql import leases
 
-        return self._database.write(leases.renew, worker, lease_until)
+        return self._database.write_lightly(leases.renew, worker, lease_until)
 
     def workers(self) -> list[WorkerRow]:
         from perdure.stores.sql import leases
@@ -132,7 +132,7 @@ class SqlStore:
     def progress(self, worker: int, latest: Mapping[int, str]) -> None:
         from perdure.stores.sql import leases
 
-        self._database.write(leases.progress, worker, latest)
+        self._database.write_lightly(leases.progress, worker, latest)
 
     # --- waking --------------------------------------------------------------------------------
 

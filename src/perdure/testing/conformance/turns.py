@@ -298,6 +298,68 @@ class Turns:
         one_turn(store, a_turn(7, a_row(0, attempt=2), attempt=2))
         assert run_of(store, 7).crashes == 1
 
+    # --- many at once ------------------------------------------------------------------------------
+
+    def test_a_big_batch_is_many_small_ones(self, store: Store) -> None:
+        """Ends, rows and refusals stand side by side, whatever their number."""
+        tids = range(1, 151)
+        with_held(store, *tids)
+        store.deliver(a_letter(2), NOW)
+        turns = [
+            a_turn(
+                tid,
+                a_row(0),
+                attempt=2 if tid % 3 == 0 else 1,
+                then=Finish(Status.COMPLETED, output="1") if tid % 2 == 0 else None,
+            )
+            for tid in (*tids, 999)
+        ]
+        verdicts = store.turn(turns, [], NOW)
+        for tid, verdict in zip((*tids, 999), verdicts, strict=True):
+            is_refused = tid % 3 == 0 or tid == 999
+            assert verdict is (Verdict.STALE if is_refused else Verdict.COMMITTED)
+            assert store.journal(tid) == ([] if is_refused else [a_row(0)])
+        completed = store.runs(RunFilter(statuses=[Status.COMPLETED], limit=200))
+        assert tids_of(completed) == [tid for tid in reversed(tids) if tid % 2 == 0 and tid % 3]
+        assert store.inbox(2) == []
+
+    @pytest.mark.parametrize("is_child_first", [True, False])
+    @pytest.mark.parametrize("then", [Suspend(None), Finish(Status.FAILED, error='"no"')])
+    def test_a_child_and_its_parent_end_in_one_call(
+        self, store: Store, then: Next, is_child_first: bool
+    ) -> None:
+        """In either order: who waits is told and woken, who is finished is not."""
+        with_held(store, 7)
+        with_held(store, 8, parent=7, parent_ordinal=0)
+        child = a_turn(8, a_row(0), then=Finish(Status.COMPLETED, output="1"))
+        parent = a_turn(7, a_row(0), then=then)
+        store.turn([child, parent] if is_child_first else [parent, child], [], NOW)
+        assert run_of(store, 8).status is Status.COMPLETED
+        told = [letter.kind for letter in store.inbox(7)]
+        if isinstance(then, Finish):
+            assert (run_of(store, 7).status, told) == (Status.FAILED, [])
+        else:
+            is_kept = run_of(store, 7).status is Status.RUNNING
+            assert (is_kept, told) == (is_child_first, [EventKind.CHILD_COMPLETED])
+            assert is_kept or run_of(store, 7).wake_at == NOW
+
+    def test_births_of_which_one_was_stored_before(self, store: Store) -> None:
+        """The others are born, and all of them take their first turn."""
+        with_held(store, 8)
+        births = [a_run(tid, worker=WORKER) for tid in (7, 8, 9)]
+        verdicts = store.turn([a_turn(tid, a_row(0)) for tid in (7, 8, 9)], births, NOW)
+        assert verdicts == [Verdict.COMMITTED] * 3
+        assert tids_of(store.runs(RunFilter())) == [9, 8, 7]
+
+    def test_a_birth_that_went_on_elsewhere_is_not_begun_again(self, store: Store) -> None:
+        """It is there, and what it became meanwhile decides about the turn."""
+        with_held(store, 8)
+        one_turn(store, a_turn(8, then=Finish(Status.COMPLETED, output="1")))
+        births = [a_run(tid, worker=WORKER) for tid in (7, 8)]
+        verdicts = store.turn([a_turn(tid, a_row(0)) for tid in (7, 8)], births, NOW)
+        assert verdicts == [Verdict.COMMITTED, Verdict.STALE]
+        assert store.journal(8) == []
+
     # --- births and children ---------------------------------------------------------------------
 
     def test_a_birth_and_its_first_turn_are_one(self, store: Store) -> None:
