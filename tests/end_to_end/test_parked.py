@@ -94,6 +94,12 @@ def work(project: Path) -> Iterator[Work]:
             worker.send_signal(signal.SIGTERM)
     for worker in workers:
         worker.wait(20)
+    # Who waits for a run while no worker is there has the project's background worker started.
+    store = connect().store
+    for row in store.workers():
+        if row.is_background:
+            os.kill(row.pid, signal.SIGTERM)
+    wait_for(lambda: not [row for row in store.workers() if row.is_background], seconds=20)
 
 
 def write(text: str) -> None:
@@ -114,7 +120,9 @@ def notes() -> list[str]:
 
 
 def log() -> str:
-    return Path("worker-log").read_text()
+    """What workers said, the background worker among them."""
+    logs = [Path("worker-log"), Path(".perdure/logs/worker.log")]
+    return "".join(path.read_text() for path in logs if path.exists())
 
 
 def alive(worker: subprocess.Popen[bytes]) -> bool:
