@@ -171,6 +171,7 @@ def test_the_same_code_does_not_try_a_stuck_run_again(work):
     write(ORDER.format(pause="1.2s").replace("reserve(item)", "refund(item)"))
     assert run.wait(20) is Status.STUCK
     attempt = run.record().attempt
+    wait_for(lambda: Path("worker-log").read_text().count(" works on ") == 2)  # it began afresh
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0
     works(work())
