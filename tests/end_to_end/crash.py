@@ -96,6 +96,9 @@ def drive_cautious(when: str = "", commit: int = 0) -> None:
         assert told in (["before", "done", "after"], ["before", "interrupted", "after"])
 
 
+PLAIN_STEP = 4
+"""The ordinal of the plain function in the scenario."""
+
 RESULT = [
     "first",
     "flaky at attempt 3",
@@ -172,6 +175,8 @@ def sleepwalk(write: int) -> None:
             with one_at_a_time:
                 count += 1
                 if count == write:
+                    with open("stopped-in", "w") as file:
+                        file.write(threading.current_thread().name)
                     # To this thread, which then does not return: a signal to the process lets it
                     # run on for a moment.
                     signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)

@@ -94,6 +94,12 @@ def work(project: Path) -> Iterator[Work]:
             worker.send_signal(signal.SIGTERM)
     for worker in workers:
         worker.wait(20)
+    # Who waits for a run while no worker is there has the project's background worker started.
+    store = connect().store
+    for row in store.workers():
+        if row.is_background:
+            os.kill(row.pid, signal.SIGTERM)
+    wait_for(lambda: not [row for row in store.workers() if row.is_background], seconds=20)
 
 
 def write(text: str) -> None:
@@ -114,7 +120,9 @@ def notes() -> list[str]:
 
 
 def log() -> str:
-    return Path("worker-log").read_text()
+    """What workers said, the background worker among them."""
+    logs = [Path("worker-log"), Path(".perdure/logs/worker.log")]
+    return "".join(path.read_text() for path in logs if path.exists())
 
 
 def alive(worker: subprocess.Popen[bytes]) -> bool:
@@ -163,6 +171,7 @@ def test_the_same_code_does_not_try_a_stuck_run_again(work):
     write(ORDER.format(pause="1.2s").replace("reserve(item)", "refund(item)"))
     assert run.wait(20) is Status.STUCK
     attempt = run.record().attempt
+    wait_for(lambda: Path("worker-log").read_text().count(" works on ") == 2)  # it began afresh
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0
     works(work())

@@ -10,6 +10,7 @@ import pytest
 
 from perdure import Status
 from perdure.core.events import Row
+from tests.end_to_end.crash import PLAIN_STEP
 from tests.end_to_end.effects import check_journals, effects, every_run, open_of
 from tests.end_to_end.zygote import Child, Zygote
 from tests.parts import wait_for
@@ -68,7 +69,11 @@ def test_late_writes_of_a_stopped_worker_are_refused(zygote: Zygote, new_project
         after = journals(project)
         assert {tid: after[tid] for tid in before} == before, f"a late write at {point}"
         late = [effect for effect in effects(project)[marks:] if effect.tid in before]
-        assert late == [], f"at {point} the zombie executed what others had done: {late}"
+        # A body that other threads were just beginning when theirs was stopped goes on after it.
+        is_on_loop = (project / "stopped-in").read_text() == "perdure-host"
+        begun = [effect for effect in late if not is_on_loop or effect.step == PLAIN_STEP]
+        assert late == begun, f"at {point} the zombie executed what others had done: {late}"
+        assert len(late) <= 1, f"at {point} the zombie executed what others had done: {late}"
         assert len(after) == 2 * len(before)
         told += "buried" in zombie.said() or "held by another worker" in zombie.said()
         store = open_of(project)
