@@ -56,8 +56,7 @@ class Folder:
 
     root: Path
 
-    @property
-    def worker_lock(self) -> Path:
+    def worker_lock(self, namespace: str = "default") -> Path:
         return self.root / ".perdure" / "worker.lock"
 
     @property
@@ -68,7 +67,7 @@ class Folder:
     def environ(self) -> dict[str, str]:
         return {
             **os.environ,
-            "LOCK": str(self.worker_lock),
+            "LOCK": str(self.worker_lock()),
             "FIFO": str(self.root / "fifo"),
         }
 
@@ -84,7 +83,7 @@ def project(tmp_path: Path) -> Iterator[Folder]:
     os.mkfifo(tmp_path / "fifo")
     folder = Folder(tmp_path)
     yield folder
-    holder = LeaderLock(folder.worker_lock).holder()
+    holder = LeaderLock(folder.worker_lock()).holder()
     if holder:
         os.kill(int(str(holder["pid"])), signal.SIGKILL)
 
@@ -113,7 +112,7 @@ def test_a_worker_is_started_detached(project) -> None:
     assert facts["cwd"] == facts["project"] == str(project.root)
     assert facts["leads_session"] and facts["stdin"] == ""
     assert facts["leader"] is True
-    assert (LeaderLock(project.worker_lock).holder() or {})["worker"] == "9"
+    assert (LeaderLock(project.worker_lock()).holder() or {})["worker"] == "9"
     assert len(facts["open"]) == 5, "three streams, the lock, and the folder that is being listed"
     log = (project.logs / "worker.log").read_text()
     assert "said on stdout" in log and "said on stderr" in log
@@ -126,7 +125,7 @@ def test_nothing_is_started_while_one_lives(project) -> None:
     first = next_worker(project)
     assert not ensure_background_worker(project, environ=project.environ)
     os.kill(int(str(first["pid"])), signal.SIGKILL)
-    wait_until_free(project.worker_lock)
+    wait_until_free(project.worker_lock())
     assert ensure_background_worker(project, environ=project.environ)
     second = next_worker(project)
     assert second["leader"] is True and second["pid"] != first["pid"]
@@ -138,7 +137,7 @@ def test_a_burst_starts_one(project, start) -> None:
         "import sys; from types import SimpleNamespace; from pathlib import Path\n"
         "from perdure.worker.background import ensure_background_worker\n"
         "root = Path(sys.argv[1]); home = root / '.perdure'\n"
-        "project = SimpleNamespace(root=root, worker_lock=home / 'worker.lock', logs=home / 'logs')"
+        "project = SimpleNamespace(root=root, worker_lock=lambda _namespace: home / 'worker.lock', logs=home / 'logs')"
         "\nprint('up', flush=True); sys.stdin.readline()\n"
         "print(sum(ensure_background_worker(project) for _ in range(100)), flush=True)\n"
     )
@@ -174,7 +173,7 @@ def test_a_worker_that_ended_leaves_no_zombie(project) -> None:
     """The process that started it may live for months; it takes the dead child away at once."""
     assert ensure_background_worker(project, environ={**project.environ, "BRIEF": "1"})
     pid = int(str(next_worker(project)["pid"]))
-    wait_until_free(project.worker_lock)
+    wait_until_free(project.worker_lock())
     deadline = time.monotonic() + 5
     while True:
         try:
@@ -193,7 +192,7 @@ def test_the_worker_outlives_who_started_it(project, start) -> None:
         "import sys; from types import SimpleNamespace; from pathlib import Path\n"
         "from perdure.worker.background import ensure_background_worker\n"
         "root = Path(sys.argv[1]); home = root / '.perdure'\n"
-        "project = SimpleNamespace(root=root, worker_lock=home / 'worker.lock', logs=home / 'logs')"
+        "project = SimpleNamespace(root=root, worker_lock=lambda _namespace: home / 'worker.lock', logs=home / 'logs')"
         "\nprint(ensure_background_worker(project))"
     )
     done = subprocess.run(
@@ -206,7 +205,7 @@ def test_the_worker_outlives_who_started_it(project, start) -> None:
     )
     assert (done.stdout, done.stderr) == ("True\n", "")
     facts = next_worker(project)
-    assert (LeaderLock(project.worker_lock).holder() or {})["pid"] == facts["pid"]
+    assert (LeaderLock(project.worker_lock()).holder() or {})["pid"] == facts["pid"]
 
 
 def test_a_worker_that_cannot_be_started_is_a_warning(project, caplog, monkeypatch) -> None:
@@ -215,12 +214,12 @@ def test_a_worker_that_cannot_be_started_is_a_warning(project, caplog, monkeypat
     assert not ensure_background_worker(project, environ=project.environ)
     assert "could not be started" in caplog.text and "/nowhere/python3" in caplog.text
     assert "perdure worker run" in caplog.text
-    assert LeaderLock(project.worker_lock).holder() is None
+    assert LeaderLock(project.worker_lock()).holder() is None
 
 
 def test_a_process_that_was_given_the_lock_starts_no_second_worker(project, monkeypatch) -> None:
     """A worker whose modules start runs while they are imported leaves its inheritance alone."""
-    lock = LeaderLock(project.worker_lock)
+    lock = LeaderLock(project.worker_lock())
     assert lock.take()
     monkeypatch.setenv(VARIABLE, str(lock.fd))
     assert not ensure_background_worker(project)
@@ -236,7 +235,7 @@ def test_a_long_log_is_set_aside(project, monkeypatch) -> None:
     assert ensure_background_worker(project, environ={**project.environ, "BRIEF": "1"})
     next_worker(project)
     assert (project.logs / "worker.log").read_text().startswith("0123456789said on"), "not yet"
-    wait_until_free(project.worker_lock)
+    wait_until_free(project.worker_lock())
     assert ensure_background_worker(project, environ={**project.environ, "BRIEF": "1"})
     next_worker(project)
     assert (project.logs / "worker.log.1").read_text().startswith("0123456789")

@@ -273,7 +273,7 @@ def _attempts(retries: object) -> int | None:
         return None
     if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
         raise DeclarationError(
-            f"retries={retries!r} is not a number of retries: give 0 or more, or None for no end"
+            f"retries={retries!r} is not a number of retries: give 0 or more; Retry.exponential(None) goes on without end"
         )
     return retries + 1
 

@@ -189,6 +189,9 @@ OTHER_VARIABLES = {
 }
 """Variables that are not settings, with what they are for."""
 
+_HANDED_OVER = "PERDURE_WORKER_LOCK_FD"
+"""Ours, from a process to the worker that it starts; nobody else sets it."""
+
 _FOREIGN = r"PERDURE_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)|PERDURE_TEST_.*"
 """Not ours: what Kubernetes puts into every container beside a service called perdure, and what
 tests tell each other."""
@@ -257,7 +260,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     known = {setting.variable: setting for setting in SETTINGS.values()}
     values: dict[str, object] = {}
     for name, text in environ.items():
-        if not name.startswith("PERDURE_") or name in OTHER_VARIABLES:
+        if not name.startswith("PERDURE_") or name in OTHER_VARIABLES or name == _HANDED_OVER:
             continue
         setting = known.get(name)
         if setting is None:
