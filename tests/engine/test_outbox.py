@@ -18,18 +18,18 @@ from perdure.stores.memory import MemoryStore
 
 
 @function
-async def add(n: int) -> int:
+async def plus_one(n: int) -> int:
     return n + 1
 
 
 @workflow
-async def added(n: int) -> int:
-    return await add(n)
+async def accepted(n: int) -> int:
+    return await plus_one(n)
 
 
 @workflow
 async def refused(n: int) -> int:
-    return await add(n)
+    return await plus_one(n)
 
 
 @pytest.mark.parametrize("can_be_parked", [True, False])
@@ -53,10 +53,10 @@ def test_one_that_cannot_be_written_does_not_stop_the_others(
 
     async def main() -> None:
         async with perdure.open(store="memory:"):
-            first, _middle, last = start(added, 1), start(refused, 2), start(added, 3)
+            first, _middle, last = start(accepted, 1), start(refused, 2), start(accepted, 3)
             async with asyncio.timeout(10):
                 assert [await first, await last] == [2, 4]
-                assert await start(added, 5) == 6
+                assert await start(accepted, 5) == 6
 
     asyncio.run(main())
     assert sizes[0] == 3, "they shared a commit"

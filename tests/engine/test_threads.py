@@ -16,28 +16,28 @@ hanging = threading.Event()
 
 
 @function(timeout="200ms", retries=0)
-def hang() -> int:
+def hangs_in_thread() -> int:
     hanging.set()
     release.wait(30)
     return 1
 
 
 @function
-def quick() -> int:
+def at_once() -> int:
     return 2
 
 
 @workflow
-async def hangs() -> int:
+async def outlives_a_hang() -> int:
     try:
-        return await hang.step()
+        return await hangs_in_thread.step()
     except perdure.StepTimeout:
         return -1
 
 
 @workflow
-async def calls_quick() -> int:
-    return await quick.step()
+async def calls_at_once() -> int:
+    return await at_once.step()
 
 
 @pytest.fixture(autouse=True)
@@ -112,9 +112,9 @@ def test_a_thread_that_comes_back_counts_no_more() -> None:
 def test_a_step_that_hangs_does_not_hold_up_the_next_run(project: Path) -> None:
     """Threads = 1: a step hangs past its timeout, and the plain step queued behind it runs."""
     with perdure.open(store="memory:", worker={"threads": 1}):
-        first = start(hangs)
+        first = start(outlives_a_hang)
         assert hanging.wait(10)
-        second = start(calls_quick)
+        second = start(calls_at_once)
         assert first.result(10) == -1
         assert second.result(10) == 2
         release.set()

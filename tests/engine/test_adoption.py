@@ -1,0 +1,227 @@
+"""Runs are taken up by a worker: in bursts, through faults, alone, and when it is full."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perdure
+from perdure import Status, function, sleep, start, workflow
+from perdure.core.errors import RunCancelled, StoreUnavailable
+from perdure.store import Claim
+from perdure.stores.memory import MemoryStore
+from perdure.worker import worker as worker_module
+from tests.engine.queued import dead_worker, new_run, queue
+
+ran: Counter[int] = Counter()
+release = threading.Event()
+began = threading.Event()
+
+
+@function
+async def note(n: int) -> int:
+    ran[n] += 1
+    await asyncio.sleep(0.02)
+    return n
+
+
+@workflow
+async def cleans_up(n: int) -> None:
+    try:
+        await sleep("1h")
+    except asyncio.CancelledError:
+        await note(n)
+        raise
+
+
+@workflow
+async def sleeper(n: int) -> int:
+    await sleep("1.2s")
+    return n
+
+
+@workflow
+async def waits_for_child(n: int) -> int:
+    return await note(await sleeper(n))
+
+
+@function
+async def blocks() -> None:
+    began.set()
+    while not release.is_set():
+        await asyncio.sleep(0.01)
+
+
+@workflow
+async def takes_long() -> None:
+    await blocks()
+
+
+@workflow
+async def deadly() -> int:
+    return 1
+
+
+@workflow
+async def gives_back(n: int) -> int:
+    return n
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> object:
+    ran.clear()
+    began.clear()
+    release.clear()
+    yield
+    release.set()
+
+
+def test_a_burst_of_cancels(project: Path) -> None:
+    """Waiting runs are cancelled together in an async program: each cleans up exactly once."""
+
+    async def main() -> None:
+        async with perdure.open():
+            runs = [start(cleans_up, n) for n in range(20)]
+            async with asyncio.timeout(20):
+                while any(run.status() is not Status.WAITING for run in runs):
+                    await asyncio.sleep(0.01)
+                for run in runs:
+                    run.cancel()
+                for run in runs:
+                    with pytest.raises(RunCancelled):
+                        await run
+
+    asyncio.run(main())
+    assert ran == dict.fromkeys(range(20), 1)
+
+
+def test_parents_that_are_woken_together(project: Path) -> None:
+    """Children end together in an async program: what each parent does next runs exactly once."""
+
+    async def main() -> None:
+        async with perdure.open():
+            runs = [start(waits_for_child, n) for n in range(30)]
+            async with asyncio.timeout(30):
+                assert [await run for run in runs] == list(range(30))
+
+    asyncio.run(main())
+    assert ran == dict.fromkeys(range(30), 1)
+
+
+@pytest.mark.parametrize(
+    ("verb", "after"),
+    [
+        ("due", False),
+        ("claim", False),
+        ("claim", True),
+        ("journal", False),
+        ("mail", False),
+        ("mail", True),
+        ("inbox", False),
+        ("turn", False),
+        ("turn", True),
+        ("held", False),
+        ("workers", False),
+        ("unclaimed", False),
+    ],
+)
+def test_a_fault_while_a_run_is_taken_up(
+    project: Path, monkeypatch: pytest.MonkeyPatch, verb: str, after: bool
+) -> None:
+    """Whichever verb of the worker fails once, done or not done, a run with mail is taken up."""
+    faults: list[str] = []
+    is_armed = threading.Event()
+    original = getattr(MemoryStore, verb)
+
+    def failing(self: Any, *args: Any, **kwargs: Any) -> Any:
+        fails = (
+            is_armed.is_set()
+            and not faults
+            and threading.current_thread().name == "perdure-host"
+            and (verb != "claim" or self.due(args[0]) is not None)
+        )
+        answer = original(self, *args, **kwargs) if after or not fails else None
+        if fails:
+            faults.append(verb)
+            raise StoreUnavailable("the connection was lost (once)")
+        return answer
+
+    monkeypatch.setattr(MemoryStore, verb, failing)
+    with perdure.open(store="memory:") as host:
+        store = host.connection.store
+        now = store.now()
+        dead = dead_worker(now)
+        run = new_run(cleans_up, 1, at=now, worker=dead.id)
+
+        def leave_behind() -> perdure.Run[Any]:
+            # All at once, on the worker's loop: it sees the run when its mail is there.
+            store.register(dead)
+            store.submit([run])
+            store.retire(dead.id)
+            handle = perdure.get_run(str(run.tid))
+            assert handle.cancel()
+            is_armed.set()
+            host.worker._net_at = 0.0  # all that is done once a second is done now, too
+            return handle
+
+        handle = host.call(leave_behind)
+        with pytest.raises(RunCancelled):
+            handle.result(15)
+    assert faults == [verb]
+    assert ran[1] == 1
+
+
+def test_a_run_that_killed_workers_starves_nobody(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits to be alone while a long step runs; others are claimed meanwhile, by turns, and it
+    gets its turn when the step has ended."""
+    monkeypatch.setattr(worker_module, "STARVED_SECONDS", 0.3)
+    with perdure.open(store="memory:") as host:
+        store = host.connection.store
+        busy = start(takes_long)
+        assert began.wait(10)
+
+        def kill_two() -> perdure.Run[int]:
+            now = store.now()
+            first, second = dead_worker(now), dead_worker(now)
+            run = new_run(deadly, at=now, worker=first.id)
+            store.register(first)
+            store.submit([run])
+            store.bury(first.id, now, proven=True)
+            store.register(second)
+            names = [(deadly.name, deadly.version)]
+            [claimed] = store.claim(Claim(worker=second.id, names=names, limit=1), store.now())
+            assert claimed.tid == run.tid
+            store.bury(second.id, store.now(), proven=True)
+            return perdure.get_run(str(run.tid))
+
+        lone = host.call(kill_two)
+        assert lone.record().crashes == 2
+        until = time.monotonic() + 1.0
+        count = 0
+        while time.monotonic() < until:
+            fresh = queue(host, gives_back, count)
+            host.wake()
+            assert fresh.result(10) == count
+            count += 1
+        assert lone.status() is Status.QUEUED
+        assert busy.status() is Status.RUNNING
+        release.set()
+        assert lone.result(10) == 1
+
+
+def test_a_full_worker_fills_a_free_place_at_once(project: Path) -> None:
+    """Ten queued runs with room for two: nobody waits a second for every pair."""
+    host = perdure.open(worker={"concurrency": 2})
+    runs = [queue(host, gives_back, n) for n in range(10)]
+    with host:
+        began_at = time.monotonic()
+        assert [run.result(30) for run in runs] == list(range(10))
+        assert time.monotonic() - began_at < 2.5
