@@ -214,6 +214,36 @@ def test_the_background_worker_executes_what_nobody_hosts(project):
     wait_for(lambda: not handle._connection.store.workers(), seconds=20)
 
 
+TWIN = """
+import perdure
+from perdure import function, workflow
+
+@function
+async def {letter}() -> str:
+    return "{letter}"
+
+@workflow
+async def main() -> str:
+    await perdure.sleep("1500ms")
+    return await {letter}()
+"""
+
+
+def test_a_run_is_never_continued_by_other_code_of_the_same_name(project: Path) -> None:
+    """Two files use one name: the run of one is parked by a host of the other, and goes on in its
+    own."""
+    for letter in "ab":
+        (project / f"{letter}.py").write_text(TWIN.format(letter=letter))
+    code = "import perdure, {0}\nwith perdure.open():\n  {1}"
+    tid = python(project, code.format("a", "print(perdure.start(a.main).tid)")).strip()
+    waits = f"perdure.get_run('{tid}').wait(20); print(perdure.get_run('{tid}').record().reason)"
+    told = python(project, code.format("b", waits))
+    assert "a.py" in told
+    assert "name=…" in told
+    result = f"print(perdure.get_run('{tid}').result(20))"
+    assert python(project, code.format("a", result)) == "a\n"
+
+
 def test_a_host_that_declares_nothing_serves_nothing(project: Path) -> None:
     """A program that hosts, but knows no workflow, is not taken for a worker that runs any."""
     (project / "app.py").write_text(APP)

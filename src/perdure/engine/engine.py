@@ -76,6 +76,11 @@ class Host(Protocol):
         """Where the code of a definition can be imported from."""
         ...
 
+    def stranger(self, definition: Definition, source: str) -> str:
+        """The file that declares the code of a run with this source, if that is other code than
+        this definition under the same name; "" if all is well."""
+        ...
+
     def fingerprint(self) -> str:
         """What identifies the code that this worker has loaded."""
         ...
@@ -554,6 +559,14 @@ class Engine:
         resident = Resident(run, definition, attempt=run.attempt)
         if definition.kind is not run.kind:
             reason = f"it is a {run.kind} run, but {run.name} is a {definition.kind} here"
+            resident.parking = Park(reason=reason, code=self._host.fingerprint())
+            return resident
+        stranger = self._host.stranger(definition, run.source)
+        if stranger:
+            reason = (
+                f"it is a run of {run.name}() of {stranger}, but {run.name}() here is another one, "
+                f"of {definition.fn.__module__}; give one of them another name (name=…)"
+            )
             resident.parking = Park(reason=reason, code=self._host.fingerprint())
             return resident
         is_new = run.attempt == 1  # nobody had it before, so nothing is recorded

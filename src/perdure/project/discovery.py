@@ -19,12 +19,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
@@ -106,6 +108,39 @@ def source_of(fn: object, project_root: Path | None = None) -> str:
     elif _is_importable(name, file) and not _is_beside_script(name, file, project_root):
         return name
     return _FILE + file if file else ""
+
+
+def declared_elsewhere(fn: Callable[..., object], source: str) -> str:
+    """Whether a source still declares a callable of the same name that is not this one.
+
+    A name says which code a run belongs to; two files of a project may use one name by mistake.
+
+    Args:
+        fn: The callable that is here.
+        source: Where a run says that its code is.
+
+    Returns:
+        The file of the other one; "" if there is none: the source is this one's own, or is gone,
+        or the callable was moved out of it.
+    """
+    module = sys.modules.get(fn.__module__)
+    here = file_of(module) if module is not None else ""
+    if source.startswith(_FILE):
+        there = _real(source.removeprefix(_FILE))
+    else:
+        try:
+            spec = find_spec(source)
+        except (ImportError, ValueError, AttributeError):
+            return ""
+        there = _real(spec.origin) if spec is not None and spec.origin else ""
+    if not there or there == here or not os.path.isfile(there):
+        return ""
+    try:
+        text = Path(there).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    declares = re.search(rf"^\s*(async\s+)?def\s+{re.escape(fn.__name__)}\b", text, re.MULTILINE)
+    return there if declares else ""
 
 
 def introduce_main(project_root: Path | None = None) -> None:

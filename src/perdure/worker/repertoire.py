@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from perdure.author import registry
 from perdure.core.errors import DiscoveryError
-from perdure.project.discovery import introduce_main, load_module, source_of
+from perdure.project.discovery import declared_elsewhere, introduce_main, load_module, source_of
 from perdure.project.watch import fingerprint
 from perdure.store import Unclaimed, WorkerRow
 from perdure.worker.pulse import ticks
@@ -51,6 +51,7 @@ class Repertoire:
         self._failed: dict[str, _Failure] = {}
         self._loaded: set[str] = set()
         self._sources: dict[int, str] = {}
+        self._strangers: dict[tuple[str, str, str], str] = {}
 
     @property
     def imports(self) -> bool:
@@ -130,6 +131,16 @@ class Repertoire:
         if known is None:
             known = self._sources[id(fn)] = source_of(fn, self._root)
         return known
+
+    def stranger(self, fn: Callable[..., object], source: str) -> str:
+        """The file that declares the code of a run with this source, if that is not this callable
+        but another one of its name; "" if all is well."""
+        if not source or source == self.source_of(fn):
+            return ""
+        key = (fn.__qualname__, fn.__module__, source)
+        if key not in self._strangers:
+            self._strangers[key] = declared_elsewhere(fn, source)
+        return self._strangers[key]
 
     def fingerprint(self) -> str:
         """What identifies the code of all that is declared here."""

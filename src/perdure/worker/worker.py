@@ -267,6 +267,9 @@ class Worker:
     def source_of(self, definition: Definition) -> str:
         return self.repertoire.source_of(definition.fn)
 
+    def stranger(self, definition: Definition, source: str) -> str:
+        return self.repertoire.stranger(definition.fn, source)
+
     def fingerprint(self) -> str:
         return self.repertoire.fingerprint()
 
