@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from perdure import StepTimeout, function, start, workflow
+from perdure import RunFailed, StepTimeout, function, start, workflow
 from tests.parts import wait_for
 
 
@@ -161,3 +161,18 @@ def test_waiting_for_a_thread_is_not_counted(open_host):
 
     with open_host(worker={"threads": 1}):
         assert start(crowd).result(10) == [0, 1, 2, 3]
+
+
+def test_an_async_function_that_blocks_past_its_timeout_has_timed_out(host):
+    """Nothing can interrupt code that does not await; what it returns too late is refused."""
+
+    @function(name="blocks_too_long", timeout="50ms")
+    async def blocks() -> str:
+        import time
+
+        time.sleep(0.2)
+        return "too late"
+
+    with pytest.raises(RunFailed) as caught:
+        start(blocks).result("10s")
+    assert isinstance(caught.value.__cause__, StepTimeout)

@@ -38,6 +38,10 @@ async def _async(value: object) -> object:
     return value
 
 
+SOCKET, _OTHER_END = socket.socketpair()
+"""Never read from: the refusal comes first. It lives as long as the module."""
+
+
 @pytest.mark.parametrize(
     ("words", "ask"),
     [
@@ -46,7 +50,7 @@ async def _async(value: object) -> object:
         ("open_connection", lambda: asyncio.open_connection("localhost", 1)),
         ("start_server", lambda: asyncio.start_server(print, "localhost", 0)),
         ("create_datagram_endpoint", lambda: loop().create_datagram_endpoint(asyncio.Protocol)),
-        ("sock_recv", lambda: loop().sock_recv(socket.socket(), 1)),
+        ("sock_recv", lambda: loop().sock_recv(SOCKET, 1)),
         ("getaddrinfo", lambda: loop().getaddrinfo("localhost", 1)),
         ("create_subprocess_exec", lambda: asyncio.create_subprocess_exec("true")),
         ("create_subprocess_shell", lambda: asyncio.create_subprocess_shell("true")),

@@ -18,8 +18,10 @@ from perdure.client.host import Host, current_host
 from perdure.client.journal import Entry, Reader
 from perdure.client.serving import Caretaker
 from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
+from perdure.core import duration
 from perdure.core.codec import JSON, Shape
 from perdure.core.decide import Delivered, NewMail
+from perdure.core.duration import Duration
 from perdure.core.errors import (
     RunCancelled,
     RunError,
@@ -114,22 +116,22 @@ class Run(Generic[R]):
         """Where the run stands."""
         return self.record().status
 
-    def wait(self, timeout: float | None = None) -> Status:
+    def wait(self, timeout: Duration | None = None) -> Status:
         """Block until the run is finished (or stuck or blocked, where waiting is of no use).
 
         Args:
-            timeout: Seconds; None: as long as it takes.
+            timeout: Seconds, or a duration such as "1m"; None: as long as it takes.
 
         Raises:
             TimeoutError: It is not finished yet; the run goes on.
         """
         return self._wait(timeout).status
 
-    def result(self, timeout: float | None = None) -> R:
+    def result(self, timeout: Duration | None = None) -> R:
         """Block until the run is finished, and return what its body returned.
 
         Args:
-            timeout: Seconds; None: as long as it takes.
+            timeout: Seconds, or a duration such as "1m"; None: as long as it takes.
 
         Raises:
             RunFailed: Its body raised; the exception is the cause.
@@ -139,7 +141,8 @@ class Run(Generic[R]):
         """
         return self._result_of(self._wait(timeout))
 
-    def _wait(self, timeout: float | None) -> Record:
+    def _wait(self, timeout: Duration | None) -> Record:
+        seconds = None if timeout is None else duration.parse(timeout) / 1_000_000
         host = self._host()
         if host is not None and host.is_on_this_loop():
             raise UsageError(
@@ -147,11 +150,11 @@ class Run(Generic[R]):
             )
         tid = self._stored_tid()
         record = wait_until_final(
-            self._connection.store, host, tid, timeout, look_after=self._caretaker(host)
+            self._connection.store, host, tid, seconds, look_after=self._caretaker(host)
         )
         if record is None:
             now = self.record()
-            raise TimeoutError(f"run {tid} is still {now.status} after {timeout} s")
+            raise TimeoutError(f"run {tid} is still {now.status} after {seconds:g} s")
         return record
 
     def _caretaker(self, host: Host | None) -> Callable[[], object]:

@@ -25,6 +25,9 @@ from perdure.stores.lookup import find_tid
 PYTHON = platform.python_version()
 """The Python that starts runs here, written on each of them."""
 
+MAX_LISTED = 1_000_000
+"""So many runs are listed at most."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -110,6 +113,11 @@ def list_runs(
         limit: At most so many.
     """
     connection = connection or _connection()
+    if limit < 1 or limit > MAX_LISTED:
+        raise UsageError(f"limit={limit} is not a number of runs: give 1 to {MAX_LISTED:,}")
+    if status is not None and status not in set(Status):
+        choices = ", ".join(Status)
+        raise UsageError(f"status={status!r} is not a status; it is one of {choices}")
     where = RunFilter(
         namespace=connection.settings.namespace,
         statuses=None if status is None else [Status(status)],

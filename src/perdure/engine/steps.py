@@ -16,6 +16,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -58,6 +59,7 @@ class Flight:
         "attempt",
         "call",
         "command",
+        "deadline",
         "function",
         "is_over",
         "is_timed_out",
@@ -87,6 +89,7 @@ class Flight:
         self.task: asyncio.Task[None] | None = None
         self.call: Call | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.deadline = math.inf
         self.is_over = False
         self.is_timed_out = False
         self._context: Context | None = None
@@ -175,9 +178,9 @@ class Steps:
 
     def _start_timer(self, flight: Flight) -> None:
         if flight.function.timeout is not None and not flight.is_over:
-            flight.timer = self._loop.call_later(
-                flight.function.timeout / 1_000_000, self._time_out, flight
-            )
+            seconds = flight.function.timeout / 1_000_000
+            flight.deadline = self._loop.time() + seconds
+            flight.timer = self._loop.call_later(seconds, self._time_out, flight)
 
     def stop(self, flight: Flight) -> None:
         """Nobody waits for this attempt any more: cancel or abandon it, and report nothing."""
@@ -277,7 +280,10 @@ class Steps:
             if flight.is_timed_out:
                 logger.warning("%s ended after it was abandoned; its outcome is refused", flight)
             return
+        is_late = flight.call is None and flight.deadline < self._loop.time()
         self._close(flight)
+        if is_late:
+            flight.is_timed_out = True  # it blocked the loop, so that nothing could interrupt it
         if flight.is_timed_out and not isinstance(error, StepTimeout):
             # However it ended after that: what it returns too late is refused.
             value, error = None, _timeout_error(flight)

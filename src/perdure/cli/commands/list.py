@@ -29,7 +29,11 @@ from perdure.core.run import Status
 )
 @click.option("--workflow", metavar="NAME", help="Only runs of this workflow or function.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=20,
+    show_default=True,
+    help="At most so many.",
 )
 @json_option
 def command(statuses: tuple[str, ...], workflow: str | None, limit: int, as_json: bool) -> None:
