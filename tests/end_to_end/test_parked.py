@@ -148,7 +148,7 @@ def test_changed_code_parks_the_run_and_mended_code_goes_on(work):
     assert run.wait(20) is Status.STUCK
     reason = run.record().reason or ""
     assert "journal has step 0 reserve(), code now calls refund()" in reason
-    assert "deployed change?" in reason
+    assert "was a change deployed?" in reason
     with pytest.raises(RunStuck, match="journal has step 0"):
         run.result()
     assert [entry.as_json() for entry in run.events()] == recorded

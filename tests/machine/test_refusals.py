@@ -38,8 +38,8 @@ async def _async(value: object) -> object:
     return value
 
 
-SOCKET, _OTHER_END = socket.socketpair()
-"""Never read from: the refusal comes first. It lives as long as the module."""
+SOCKET = socket.socket()
+SOCKET.close()  # never read from: the refusal comes first
 
 
 @pytest.mark.parametrize(
