@@ -40,7 +40,8 @@ class Effect:
 def effects(project: Path) -> list[Effect]:
     """All attempts that began, in order."""
     try:
-        lines = (project / LOG).read_text().splitlines()
+        # What is behind the last end of a line is being written just now.
+        lines = (project / LOG).read_text().rpartition("\n")[0].splitlines()
     except FileNotFoundError:
         return []
     return [Effect(*map(int, line.split())) for line in lines]
