@@ -215,47 +215,21 @@ def after_turn(
 
     Returns the verdict, and the change of the run (None: its row stays as it is).
     """
-    crashes = 0 if turn.progress else run.crashes
     then = turn.then
+    if then is None:
+        return Verdict.COMMITTED, _kept(run) if turn.progress else None
+    crashes = 0 if turn.progress else run.crashes
     if isinstance(then, Suspend):
         if mail:
-            kept = _kept(run, crashes) if turn.progress else None
-            return Verdict.MAIL, kept
-        return Verdict.COMMITTED, RunChange(
-            status=Status.WAITING,
-            worker=None,
-            attempt=run.attempt,
-            crashes=0,
-            wake_at=then.wake_at,
-            started_at=run.started_at,
-            reason=then.reason,
-        )
-    if isinstance(then, Finish):
-        return Verdict.COMMITTED, RunChange(
-            status=then.status,
-            worker=None,
-            attempt=run.attempt,
-            crashes=crashes,
-            wake_at=None,
-            started_at=run.started_at,
-            finished_at=now,
-            output=then.output,
-            error=then.error,
-        )
-    if isinstance(then, Park):
-        return Verdict.COMMITTED, RunChange(
-            status=Status.STUCK,
-            worker=None,
-            attempt=run.attempt,
-            crashes=crashes,
-            wake_at=None,
-            started_at=run.started_at,
-            reason=then.reason,
-            code=then.code,
-        )
-    if isinstance(then, HandBack):
-        return Verdict.COMMITTED, _queued(run, now, crashes)
-    return Verdict.COMMITTED, _kept(run, crashes) if turn.progress else None
+            return Verdict.MAIL, _kept(run) if turn.progress else None
+        change = _let_go(run, Status.WAITING, 0, wake_at=then.wake_at, reason=then.reason)
+    elif isinstance(then, Finish):
+        change = _ended(run, then.status, crashes, now, then.output, then.error)
+    elif isinstance(then, Park):
+        change = _let_go(run, Status.STUCK, crashes, reason=then.reason, code=then.code)
+    else:
+        change = _queued(run, now, crashes)
+    return Verdict.COMMITTED, change
 
 
 def after_repeat(run: Run | RunState, turn: Turn) -> Verdict:
@@ -273,26 +247,64 @@ def after_repeat(run: Run | RunState, turn: Turn) -> Verdict:
     return Verdict.COMMITTED
 
 
-def _kept(run: Run | RunState, crashes: int) -> RunChange:
+def _kept(run: Run | RunState) -> RunChange:
+    """Its worker goes on with it, and has got further."""
     return RunChange(
         status=run.status,
         worker=run.worker,
         attempt=run.attempt,
-        crashes=crashes,
+        crashes=0,
         wake_at=run.wake_at,
         started_at=run.started_at,
     )
 
 
-def _queued(run: Run | RunState, now: int, crashes: int) -> RunChange:
+def _let_go(
+    run: Run | RunState,
+    status: Status,
+    crashes: int,
+    *,
+    wake_at: int | None = None,
+    reason: str | None = None,
+    code: str = "",
+) -> RunChange:
+    """Nobody holds it from now on, and it is not finished."""
     return RunChange(
-        status=Status.QUEUED,
+        status=status,
         worker=None,
         attempt=run.attempt,
         crashes=crashes,
-        wake_at=now,
+        wake_at=wake_at,
         started_at=run.started_at,
-        code=run.code,
+        reason=reason,
+        code=code,
+    )
+
+
+def _queued(run: Run | RunState, wake_at: int, crashes: int) -> RunChange:
+    """Whoever can may claim it; which code parked it last is remembered."""
+    return _let_go(run, Status.QUEUED, crashes, wake_at=wake_at, code=run.code)
+
+
+def _ended(
+    run: Run | RunState,
+    status: Status,
+    crashes: int,
+    now: int,
+    output: str | None,
+    error: str | None,
+) -> RunChange:
+    """It is finished."""
+    return RunChange(
+        status=status,
+        worker=None,
+        attempt=run.attempt,
+        crashes=crashes,
+        wake_at=None,
+        started_at=run.started_at,
+        finished_at=now,
+        output=output,
+        error=error,
     )
 
 
@@ -316,15 +328,8 @@ def after_block(run: Run | RunState, reason: str) -> RunChange | None:
     """Decide a report that no code was found for the run; None: it is not claimable any more."""
     if run.status not in CLAIMABLE:
         return None
-    return RunChange(
-        status=Status.BLOCKED,
-        worker=None,
-        attempt=run.attempt,
-        crashes=run.crashes,
-        wake_at=run.wake_at if run.wake_at is not None else run.created_at,
-        started_at=run.started_at,
-        reason=reason,
-    )
+    due = run.wake_at if run.wake_at is not None else run.created_at
+    return _let_go(run, Status.BLOCKED, run.crashes, wake_at=due, reason=reason)
 
 
 KEEPS_AWAKE = frozenset({Status.QUEUED, Status.RUNNING, Status.WAITING, Status.BLOCKED})
@@ -360,15 +365,8 @@ def after_death(run: Run | RunState, *, now: int) -> RunChange:
     """Decide what becomes of a run whose worker died while it held it."""
     crashes = run.crashes + 1
     if crashes >= STUCK_AFTER_CRASHES:
-        return RunChange(
-            status=Status.STUCK,
-            worker=None,
-            attempt=run.attempt,
-            crashes=crashes,
-            wake_at=None,
-            started_at=run.started_at,
-            reason=f"{crashes} workers in a row died while they ran it, without recorded progress",
-        )
+        reason = f"{crashes} workers in a row died while they ran it, without recorded progress"
+        return _let_go(run, Status.STUCK, crashes, reason=reason)
     return _queued(run, now, crashes)
 
 
@@ -464,25 +462,11 @@ def after_delivery(
     if run.status.is_final:
         return Delivered.TOO_LATE, None
     if mail.kind is EventKind.CANCEL_REQUESTED and _has_no_body(run):
-        return Delivered.ENDED, RunChange(
-            status=Status.CANCELLED,
-            worker=None,
-            attempt=run.attempt,
-            crashes=run.crashes,
-            wake_at=None,
-            started_at=run.started_at,
-            finished_at=now,
-            error=CANCELLED_BEFORE_IT_BEGAN,
+        return Delivered.ENDED, _ended(
+            run, Status.CANCELLED, run.crashes, now, None, CANCELLED_BEFORE_IT_BEGAN
         )
     if run.status is Status.WAITING and (run.wake_at is None or run.wake_at > now):
-        return Delivered.ACCEPTED, RunChange(
-            status=run.status,
-            worker=None,
-            attempt=run.attempt,
-            crashes=run.crashes,
-            wake_at=now,
-            started_at=run.started_at,
-        )
+        return Delivered.ACCEPTED, _let_go(run, Status.WAITING, run.crashes, wake_at=now)
     return Delivered.ACCEPTED, None
 
 
