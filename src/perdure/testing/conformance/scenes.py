@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from perdure.core import decide
-from perdure.core.decide import NewMail, Park, Suspend, Turn, Verdict
+from perdure.core.decide import Finish, NewMail, Park, Suspend, Turn, Verdict
 from perdure.core.events import Event, EventKind, Row
-from perdure.core.run import Kind, NewRun, Run
+from perdure.core.run import Kind, NewRun, Run, Status
 from perdure.store import Claim, RunFilter, Store, WorkerRow
 
 NOW = 1_700_000_000_000_000
@@ -95,15 +95,26 @@ def with_stuck(store: Store, tid: int, code: str = "abc", **fields: Any) -> None
     assert parked is Verdict.COMMITTED
 
 
+def with_finished(store: Store, tid: int, **fields: Any) -> None:
+    """The run is completed."""
+    with_held(store, tid, **fields)
+    finished = one_turn(store, a_turn(tid, then=Finish(Status.COMPLETED)))
+    assert finished is Verdict.COMMITTED
+
+
 def with_crashes(store: Store, tid: int, crashes: int) -> None:
     """So many workers have died with the run; it is queued. The last one was WORKER."""
     store.submit([a_run(tid)])
     for _ in range(crashes):
-        with_worker(store)
-        assert [run.tid for run in store.claim(a_claim(), NOW)] or store.claim(
-            a_claim(alone=True), NOW
-        )
-        assert store.bury(WORKER, NOW, proven=True) is not None
+        a_death(store, tid)
+
+
+def a_death(store: Store, tid: int) -> None:
+    """WORKER claims the run, which is due, and dies of it."""
+    with_worker(store)
+    claimed = store.claim(a_claim(), NOW) or store.claim(a_claim(alone=True), NOW)
+    assert tids_of(claimed) == [tid]
+    assert store.bury(WORKER, NOW, proven=True) == 1
 
 
 def one_turn(store: Store, turn: Turn, now: int = NOW) -> Verdict:

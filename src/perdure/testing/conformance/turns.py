@@ -23,6 +23,7 @@ from perdure.testing.conformance.scenes import (
     run_of,
     tids_of,
     with_crashes,
+    with_finished,
     with_held,
     with_suspended,
     with_worker,
@@ -228,8 +229,7 @@ class Turns:
 
     def test_a_child_without_a_parent_to_tell_just_ends(self, store: Store) -> None:
         """An unknown or a finished parent is no hindrance, and gets no mail."""
-        with_held(store, 7)
-        one_turn(store, a_turn(7, then=Finish(Status.COMPLETED)))
+        with_finished(store, 7)
         with_held(store, 8, parent=7, parent_ordinal=0)
         with_held(store, 9, parent=1, parent_ordinal=0)
         for child in (8, 9):
@@ -353,8 +353,7 @@ class Turns:
 
     def test_a_birth_that_went_on_elsewhere_is_not_begun_again(self, store: Store) -> None:
         """It is there, and what it became meanwhile decides about the turn."""
-        with_held(store, 8)
-        one_turn(store, a_turn(8, then=Finish(Status.COMPLETED, output="1")))
+        with_finished(store, 8)
         births = [a_run(tid, worker=WORKER) for tid in (7, 8)]
         verdicts = store.turn([a_turn(tid, a_row(0)) for tid in (7, 8)], births, NOW)
         assert verdicts == [Verdict.COMMITTED, Verdict.STALE]

@@ -11,6 +11,7 @@ from perdure.testing.conformance.scenes import (
     STUCK,
     WORKER,
     a_claim,
+    a_death,
     a_row,
     a_run,
     a_turn,
@@ -19,6 +20,7 @@ from perdure.testing.conformance.scenes import (
     run_of,
     tids_of,
     with_crashes,
+    with_finished,
     with_held,
     with_stuck,
     with_suspended,
@@ -114,9 +116,7 @@ class Workers:
         with_crashes(store, 7, STUCK - 1)
         assert run_of(store, 7).status is Status.QUEUED
         assert run_of(store, 7).crashes >= ALONE
-        with_worker(store)
-        store.claim(a_claim(alone=True), NOW)
-        store.bury(WORKER, NOW, proven=True)
+        a_death(store, 7)
         run = run_of(store, 7)
         assert (run.status, run.wake_at, run.crashes) == (Status.STUCK, None, STUCK)
         assert run.reason is not None
@@ -147,8 +147,7 @@ class Workers:
     def test_a_worker_is_idle_when_nothing_is_left_to_go_on_with(self, store: Store) -> None:
         """Finished and stuck runs, and those of other namespaces, keep nobody awake."""
         with_stuck(store, 1)
-        with_held(store, 2)
-        one_turn(store, a_turn(2, then=Finish(Status.COMPLETED)))
+        with_finished(store, 2)
         store.submit([a_run(3, namespace="eu")])
         assert store.retire(WORKER, if_idle=True) == 0
         assert store.workers() == []
