@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # a reading command opens a store without msgspec, which these modules import
-    from perdure.core.decide import Delivered, Mail, NewMail, Turn, Verdict
+    from perdure.core.decide import Delivered, Mail, NewMail, Retried, Turn, Verdict
     from perdure.core.events import Row
     from perdure.core.run import Kind, NewRun, Run, Status
 
@@ -204,6 +204,10 @@ class Store(Protocol):
 
     def unpark(self, names: Sequence[tuple[str, str]], namespace: str, code: str, now: int) -> int:
         """Queue the stuck runs of these names that code with this fingerprint may try; how many."""
+        ...
+
+    def retry(self, tid: int, now: int) -> Retried:
+        """Queue a stuck run again, whatever it was parked for; its journal and inbox stay."""
         ...
 
     def turn(self, turns: Sequence[Turn], births: Sequence[NewRun], now: int) -> list[Verdict]:

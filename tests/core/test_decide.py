@@ -24,6 +24,7 @@ from perdure.core.decide import (
     after_claim,
     after_death,
     after_delivery,
+    after_retry,
     after_turn,
     after_unpark,
     cancel_child,
@@ -152,6 +153,19 @@ def test_unparking(status: Status, parked_by: str, code: str) -> None:
         assert (change.status, change.wake_at, change.reason) == (Status.QUEUED, NOW, None)
 
 
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("parked_by", ["", "a"])
+def test_retries(status: Status, parked_by: str) -> None:
+    """A stuck run is queued again as if nothing had parked it; no other run is touched."""
+    before = run(status, code=parked_by, crashes=STUCK_AFTER_CRASHES, reason="why")
+    change = after_retry(before, now=NOW)
+    assert (change is not None) is (status is Status.STUCK)
+    if change is not None:
+        assert (change.status, change.wake_at, change.attempt) == (Status.QUEUED, NOW, 3)
+        assert (change.crashes, change.code, change.reason) == (0, "", None)
+        assert change.started_at == before.started_at
+
+
 @pytest.mark.parametrize("crashes", range(STUCK_AFTER_CRASHES + 1))
 def test_deaths(crashes: int) -> None:
     """A death counts a crash and queues the run at once; too many in a row park it."""
@@ -163,6 +177,7 @@ def test_deaths(crashes: int) -> None:
     else:
         assert (change.status, change.wake_at) == (Status.STUCK, None)
         assert "workers in a row died" in (change.reason or "")
+        assert "perdure retry 5" in (change.reason or "")  # the way out is named
         assert after_unpark(changed(run(Status.RUNNING), change), "new", now=NOW) is None
 
 
@@ -242,7 +257,7 @@ nexts = st.one_of(
     st.just(HandBack()),
 )
 moves = st.tuples(
-    st.sampled_from(["turn", "claim", "block", "unpark", "death", "cancel", "child"]),
+    st.sampled_from(["turn", "claim", "block", "unpark", "retry", "death", "cancel", "child"]),
     nexts,
     st.booleans(),
     st.booleans(),
@@ -264,6 +279,8 @@ def moved(before: Run, move: tuple[str, Any, bool, bool], now: int) -> RunChange
         return after_block(before, "no code")
     if what == "unpark":
         return after_unpark(before, "b", now=now)
+    if what == "retry":
+        return after_retry(before, now=now)
     if what == "death":
         return after_death(before, now=now) if before.worker is not None else None
     kind = EventKind.CANCEL_REQUESTED if what == "cancel" else EventKind.CHILD_COMPLETED

@@ -346,11 +346,34 @@ def after_unpark(run: Run | RunState, code: str, *, now: int) -> RunChange | Non
     """Decide whether code with this fingerprint may try a stuck run again; None: it may not.
 
     A run that the journal did not fit is tried again by code that differs from the code that
-    parked it. A run that was parked because its workers died is not: a person must decide.
+    parked it. A run that was parked because its workers died is not: a person must decide
+    (`after_retry`).
     """
     if run.status is not Status.STUCK or not run.code or run.code == code:
         return None
     return _queued(run, now, run.crashes)
+
+
+class Retried(StrEnum):
+    """What became of the wish to try a stuck run again."""
+
+    QUEUED = "queued"
+    """It may be claimed at once, whatever it was parked for."""
+    NOT_STUCK = "not_stuck"
+    """Nothing was changed: it goes on by itself, or it is finished."""
+    UNKNOWN = "unknown"
+    """There is no such run."""
+
+
+def after_retry(run: Run | RunState, *, now: int) -> RunChange | None:
+    """Decide a person's wish to try a stuck run again; None: it is not stuck.
+
+    The person vouches for the code, so nothing that parked the run counts any more: neither its
+    deaths nor which code it was.
+    """
+    if run.status is not Status.STUCK:
+        return None
+    return _let_go(run, Status.QUEUED, 0, wake_at=now)
 
 
 # --- Deaths ------------------------------------------------------------------------------------
@@ -365,7 +388,10 @@ def after_death(run: Run | RunState, *, now: int) -> RunChange:
     """Decide what becomes of a run whose worker died while it held it."""
     crashes = run.crashes + 1
     if crashes >= STUCK_AFTER_CRASHES:
-        reason = f"{crashes} workers in a row died while they ran it, without recorded progress"
+        reason = (
+            f"{crashes} workers in a row died while they ran it, without recorded progress; mend "
+            f"the cause, then: perdure retry {run.tid}"
+        )
         return _let_go(run, Status.STUCK, crashes, reason=reason)
     return _queued(run, now, crashes)
 

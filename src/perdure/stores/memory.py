@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from perdure.core import decide
-from perdure.core.decide import Delivered, Mail, NewMail, RunChange, Turn, Verdict
+from perdure.core.decide import Delivered, Mail, NewMail, Retried, RunChange, Turn, Verdict
 from perdure.core.errors import TidTaken
 from perdure.core.events import Row
 from perdure.core.run import CLAIMABLE, NewRun, Run, Status
@@ -164,6 +164,14 @@ class MemoryStore:
                 if run.namespace == namespace and (run.name, run.version) in names
             ]
             return sum(self._change(run, decide.after_unpark(run, code, now=now)) for run in runs)
+
+    def retry(self, tid: int, now: int) -> Retried:
+        with self._transaction():
+            run = self._runs.get(tid)
+            if run is None:
+                return Retried.UNKNOWN
+            is_queued = self._change(run, decide.after_retry(run, now=now))
+            return Retried.QUEUED if is_queued else Retried.NOT_STUCK
 
     def turn(self, turns: Sequence[Turn], births: Sequence[NewRun], now: int) -> list[Verdict]:
         with self._transaction():

@@ -270,6 +270,13 @@ class StoreMachine(RuleBasedStateMachine):
     def unpark(self, names: list[tuple[str, str]], namespace: str, code: str) -> None:
         self.both(lambda store: store.unpark(names, namespace, code, self.time))
 
+    @rule(choice=choices, is_stuck=st.booleans())
+    def retry(self, choice: int, is_stuck: bool) -> None:
+        """A person tries a run again: a stuck one if there is any, or whichever."""
+        stuck = [run for run in self.known() if run.status is Status.STUCK]
+        run = stuck[choice % len(stuck)] if is_stuck and stuck else self.pick(choice)
+        self.both(lambda store: store.retry(run.tid if run else 10**9, self.time))
+
     @rule(
         worker=workers,
         fate=st.sampled_from(["register", "renew", "bury", "bury", "prove", "retire", "rest"]),

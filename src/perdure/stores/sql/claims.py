@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from perdure.core import decide
-from perdure.core.decide import RunChange
+from perdure.core.decide import Retried, RunChange
 from perdure.core.run import Kind, Run
 from perdure.store import Claim, Unclaimed
+from perdure.stores.sql import states
 from perdure.stores.sql.births import require_worker
 from perdure.stores.sql.database import Session
 from perdure.stores.sql.records import (
@@ -125,6 +126,18 @@ def unpark(
     return _apply(
         session, [(run, decide.after_unpark(run, code, now=now)) for run in map(run_of, records)]
     )
+
+
+def retry(session: Session, tid: int, now: int) -> Retried:
+    """See `Store.retry`."""
+    run = states.read(session, tid)
+    if run is None:
+        return Retried.UNKNOWN
+    change = decide.after_retry(run, now=now)
+    if change is None:
+        return Retried.NOT_STUCK
+    write_change(session, tid, change)
+    return Retried.QUEUED
 
 
 def _apply(session: Session, decisions: list[tuple[Run, RunChange | None]]) -> int:

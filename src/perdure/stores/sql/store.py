@@ -15,7 +15,7 @@ from perdure.stores.sql import reading
 from perdure.stores.sql.database import Database
 
 if TYPE_CHECKING:
-    from perdure.core.decide import Delivered, Mail, NewMail, Turn, Verdict
+    from perdure.core.decide import Delivered, Mail, NewMail, Retried, Turn, Verdict
     from perdure.core.events import Row
 
 
@@ -83,6 +83,11 @@ class SqlStore:
         from perdure.stores.sql import claims
 
         return self._database.write(claims.unpark, names, namespace, code, now)
+
+    def retry(self, tid: int, now: int) -> Retried:
+        from perdure.stores.sql import claims
+
+        return self._database.write(claims.retry, tid, now)
 
     def turn(self, turns: Sequence[Turn], births: Sequence[NewRun], now: int) -> list[Verdict]:
         if self._turn is None:

@@ -1,4 +1,4 @@
-"""`claim`, `held`, `due`, `unclaimed`, `block`, `unpark`: who executes what."""
+"""`claim`, `held`, `due`, `unclaimed`, `block`, `unpark`, `retry`: who executes what."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from perdure.core.decide import HandBack, Park, Suspend
+from perdure.core.decide import HandBack, Park, Retried, Suspend, Verdict
 from perdure.core.errors import LostLease
 from perdure.core.run import Kind, Status
 from perdure.store import Store, Unclaimed
@@ -16,15 +16,19 @@ from perdure.testing.conformance.scenes import (
     NOW,
     STUCK,
     WORKER,
+    a_cancel,
     a_claim,
+    a_letter,
     a_row,
     a_run,
     a_turn,
     a_worker,
+    everything,
     one_turn,
     run_of,
     tids_of,
     with_crashes,
+    with_finished,
     with_held,
     with_stuck,
     with_suspended,
@@ -277,3 +281,64 @@ class Claims:
         store.claim(a_claim(), NOW)
         one_turn(store, a_turn(1, attempt=3, then=Park("again", "def")))
         assert store.unpark([(NAME, "")], "default", "abc", NOW) == 1
+
+    # --- retrying --------------------------------------------------------------------------------
+
+    def test_a_run_whose_workers_died_is_retried_by_a_person(self, store: Store) -> None:
+        """It is queued and due, its deaths are forgiven, and it is claimed beside others again."""
+        with_crashes(store, 1, STUCK)
+        assert store.retry(1, NOW + 5) is Retried.QUEUED
+        run = run_of(store, 1)
+        assert (run.status, run.wake_at, run.crashes) == (Status.QUEUED, NOW + 5, 0)
+        assert (run.reason, run.code, run.worker) == (None, "", None)
+        with_worker(store)
+        [run] = store.claim(a_claim(), NOW + 5)
+        assert (run.tid, run.attempt) == (1, STUCK + 1)
+
+    def test_a_run_that_the_journal_did_not_fit_is_retried(self, store: Store) -> None:
+        """Also by the code that parked it; whatever parks it next is remembered anew."""
+        with_stuck(store, 1, code="abc")
+        assert store.retry(1, NOW) is Retried.QUEUED
+        assert (run_of(store, 1).reason, run_of(store, 1).code) == (None, "")
+        store.claim(a_claim(), NOW)
+        one_turn(store, a_turn(1, attempt=2, then=Park("again", "abc")))
+        assert store.unpark([(NAME, "")], "default", "abc", NOW) == 0
+        assert store.unpark([(NAME, "")], "default", "def", NOW) == 1
+
+    def test_a_retry_loses_nothing(self, store: Store) -> None:
+        """Journal, inbox and children stay, and nobody is told that the run ended."""
+        with_suspended(store, 1)
+        with_stuck(store, 2, parent=1, parent_ordinal=0)
+        with_suspended(store, 3, parent=2, parent_ordinal=4)
+        store.deliver(a_letter(2), NOW)
+        before = (store.journal(2), store.inbox(2), store.children(2), run_of(store, 2).input)
+        assert len(before[0]) == len(before[1]) == 1
+        assert store.retry(2, NOW) is Retried.QUEUED
+        assert (store.journal(2), store.inbox(2), store.children(2), run_of(store, 2).input) == (
+            before
+        )
+        assert store.inbox(1) == store.inbox(3) == []
+
+    def test_only_a_stuck_run_is_retried(self, store: Store) -> None:
+        """Any other is left as it is, and so is one that does not exist."""
+        with_held(store, 1)
+        with_suspended(store, 2, NOW + 9)
+        with_finished(store, 3)
+        store.submit([a_run(4), a_run(5, name="shop:other", source="shop")])
+        store.block(OTHERS, "default", "no module shop", NOW)
+        with_stuck(store, 6)
+        store.deliver(a_cancel(6), NOW)
+        before = everything(store)
+        assert [store.retry(tid, NOW + 5) for tid in range(1, 7)] == [Retried.NOT_STUCK] * 6
+        assert store.retry(7, NOW + 5) is Retried.UNKNOWN
+        assert everything(store) == before
+
+    def test_a_run_is_retried_once(self, store: Store) -> None:
+        """The second who wants to finds it queued, and then held: it is not taken from anybody."""
+        with_stuck(store, 1)
+        assert store.retry(1, NOW) is Retried.QUEUED
+        assert store.retry(1, NOW + 5) is Retried.NOT_STUCK
+        assert run_of(store, 1).wake_at == NOW
+        store.claim(a_claim(), NOW)
+        assert store.retry(1, NOW + 5) is Retried.NOT_STUCK
+        assert one_turn(store, a_turn(1, a_row(1, attempt=2), attempt=2)) is Verdict.COMMITTED
