@@ -108,11 +108,15 @@ def write(text: str) -> None:
 
 def begin(call: str, before: str = "import perdure, app\n") -> Run[object]:
     """Start a run as any program of the project would, without hosting it."""
-    code = f"{before}print(perdure.start({call}).tid)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
-    )
+    done = python("-c", f"{before}print(perdure.start({call}).tid)")
     return get_run(done.stdout.strip())
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=30
+    )
 
 
 def notes() -> list[str]:
@@ -215,22 +219,20 @@ async def risky() -> list[str]:
     assert notes() == ["reserve a", "charge a"]
 
 
-def test_a_run_that_kills_every_worker_is_parked(work):
-    """After five deaths without progress it is stuck; from the second on it dies alone, and the
-    runs beside it complete."""
-    write(
-        """
+FATAL = """
 @function
-async def fatal() -> None:
+async def fatal() -> str:
     note("fatal")
     os._exit(9)
 
 @workflow
-async def deadly() -> None:
-    await fatal()
+async def deadly() -> list[str]:
+    return [await reserve("a"), await fatal(), await charge("a")]
 """
-        + ORDER.format(pause="10ms")
-    )
+
+
+def begin_deadly(work: Work) -> Run[object]:
+    """Start a run, and let five workers die of it."""
     run = None
     for death in range(1, 6):
         worker = work()
@@ -240,16 +242,46 @@ async def deadly() -> None:
         assert worker.wait(30) == 9, log()
         assert notes().count("fatal") == death
     assert run is not None
+    return run
+
+
+def test_a_run_that_kills_every_worker_is_parked(work):
+    """After five deaths without progress it is stuck; from the second on it dies alone, and the
+    runs beside it complete."""
+    write(FATAL + ORDER.format(pause="10ms"))
+    run = begin_deadly(work)
     last = work()
     works(last)
     beside = begin("app.order, 'pen'")
     assert beside.result(20) == ["reserved", "charged"]
     wait_for(lambda: run.status() is Status.STUCK)
-    reason = run.record().reason
-    assert reason == "5 workers in a row died while they ran it, without recorded progress"
+    record = run.record()
+    assert record.crashes == 5
+    assert record.reason == (
+        "5 workers in a row died while they ran it, without recorded progress; mend the cause, "
+        f"then: perdure retry {run.tid}"
+    )
     assert alive(last)
     assert run.cancel()
     assert run.status() is Status.CANCELLED
+
+
+def test_a_run_that_killed_its_workers_is_retried_once_it_is_mended(work):
+    """`perdure retry` starts a worker, and only what is not recorded is executed."""
+    write(FATAL)
+    run = begin_deadly(work)
+    last = work()
+    wait_for(lambda: run.status() is Status.STUCK, seconds=20)
+    last.send_signal(signal.SIGTERM)
+    assert last.wait(20) == 0
+
+    write(FATAL.replace("os._exit(9)", "return 'survived'"))
+    done = python("-m", "perdure", "retry", run.tid)
+    assert done.stderr == ""
+    wait_for(lambda: run.status() is Status.COMPLETED, seconds=30)  # who only looks starts nothing
+    assert run.result() == ["reserved", "survived", "charged"]
+    assert run.record().crashes == 0
+    assert notes() == ["reserve a", *["fatal"] * 6, "charge a"]
 
 
 def test_a_run_whose_code_is_gone_is_blocked_until_it_is_there(work):

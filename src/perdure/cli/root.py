@@ -17,6 +17,7 @@ COMMANDS = {
     "events": ("perdure.cli.commands.events", "Read the journal of a run."),
     "wait": ("perdure.cli.commands.wait", "Wait until a run is finished."),
     "cancel": ("perdure.cli.commands.cancel", "Ask a run to end."),
+    "retry": ("perdure.cli.commands.retry", "Try stuck runs again."),
     "worker": ("perdure.cli.worker", "Run workers, look at them, stop them."),
 }
 

@@ -1,7 +1,7 @@
-"""The handle of a run: its status, its result, its journal, and the way to cancel it.
+"""The handle of a run: its status, its result, its journal, the ways to cancel and to retry it.
 
 One class for plain and async code: ``run.result()`` blocks, ``await run`` does not. The short
-questions (status, cancel) ask the store directly and return at once in both.
+questions (status, cancel, retry) ask the store directly and return at once in both.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from perdure.author.workflow import Workflow
 from perdure.client.connection import Connection
 from perdure.client.host import Host, current_host
 from perdure.client.journal import Entry, Reader
-from perdure.client.serving import Caretaker
+from perdure.client.serving import Caretaker, ensure_served
 from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
 from perdure.core import duration
 from perdure.core.codec import JSON, Shape
-from perdure.core.decide import Delivered, NewMail
+from perdure.core.decide import Delivered, NewMail, Retried
 from perdure.core.duration import Duration
 from perdure.core.errors import (
     RunCancelled,
@@ -254,7 +254,7 @@ class Run(Generic[R]):
         """The run's journal as it is recorded; `perdure.testing.replay` replays it."""
         return self._connection.store.journal(self._stored_tid())
 
-    # --- asking it to end ---------------------------------------------------------------------------
+    # --- asking it to end, and to go on -------------------------------------------------------------
 
     def cancel(self, reason: str | None = None) -> bool:
         """Ask the run to end: its body sees `asyncio.CancelledError` and may clean up.
@@ -284,6 +284,36 @@ class Run(Generic[R]):
         if host is not None:
             host.wake()
         return delivered is not Delivered.TOO_LATE
+
+    def retry(self) -> bool:
+        """Try a stuck run again, whatever it was parked for: mend the cause first.
+
+        What is recorded is not executed again. A worker takes the run up at once: this process's
+        own if it hosts and knows the code, else any that is alive, else the project's background
+        worker, which is started.
+
+        Returns:
+            Whether the run is queued again; False: it is not stuck, and nothing was changed.
+
+        Raises:
+            RunNotFound: It was deleted.
+            StoreError: The store cannot do it.
+        """
+        tid = self._stored_tid()
+        store = self._connection.store
+        retried = store.retry(tid, store.now())
+        if retried is Retried.UNKNOWN:
+            raise RunNotFound(f"there is no run {tid} in {store.url}")
+        if retried is Retried.NOT_STUCK:
+            return False
+        store.poke()
+        record = self.record()
+        host = self._host()
+        if host is not None:
+            host.wake()
+        if host is None or registry.find(record.name, record.version) is None:
+            ensure_served(self._connection, record.name)
+        return True
 
 
 def _class_of(error: BaseException) -> str:
