@@ -29,15 +29,26 @@ if TYPE_CHECKING:
     from perdure.client.start import run as run
     from perdure.client.start import start as start
     from perdure.core.errors import ContractError as ContractError
+    from perdure.core.errors import DeclarationError as DeclarationError
+    from perdure.core.errors import DurationError as DurationError
+    from perdure.core.errors import EncodingError as EncodingError
+    from perdure.core.errors import KeyConflict as KeyConflict
     from perdure.core.errors import NonRetryable as NonRetryable
+    from perdure.core.errors import NotInWorkflow as NotInWorkflow
     from perdure.core.errors import PerdureError as PerdureError
     from perdure.core.errors import RetryAfter as RetryAfter
     from perdure.core.errors import RunCancelled as RunCancelled
+    from perdure.core.errors import RunError as RunError
     from perdure.core.errors import RunFailed as RunFailed
+    from perdure.core.errors import RunNotFound as RunNotFound
     from perdure.core.errors import RunStuck as RunStuck
+    from perdure.core.errors import SettingsError as SettingsError
     from perdure.core.errors import StepError as StepError
     from perdure.core.errors import StepInterrupted as StepInterrupted
     from perdure.core.errors import StepTimeout as StepTimeout
+    from perdure.core.errors import StoreError as StoreError
+    from perdure.core.errors import StoreUnavailable as StoreUnavailable
+    from perdure.core.errors import UsageError as UsageError
     from perdure.core.retry import Retry as Retry
     from perdure.core.run import Status as Status
 
@@ -64,32 +75,54 @@ _HOMES = {
     "Status": "perdure.core.run",
     # Errors
     "PerdureError": "perdure.core.errors",
+    "UsageError": "perdure.core.errors",
+    "DeclarationError": "perdure.core.errors",
     "ContractError": "perdure.core.errors",
-    "NonRetryable": "perdure.core.errors",
-    "RetryAfter": "perdure.core.errors",
-    "RunCancelled": "perdure.core.errors",
-    "RunFailed": "perdure.core.errors",
-    "RunStuck": "perdure.core.errors",
+    "EncodingError": "perdure.core.errors",
+    "DurationError": "perdure.core.errors",
+    "SettingsError": "perdure.core.errors",
+    "NotInWorkflow": "perdure.core.errors",
+    "KeyConflict": "perdure.core.errors",
+    "RunNotFound": "perdure.core.errors",
+    "StoreError": "perdure.core.errors",
+    "StoreUnavailable": "perdure.core.errors",
     "StepError": "perdure.core.errors",
-    "StepInterrupted": "perdure.core.errors",
     "StepTimeout": "perdure.core.errors",
+    "StepInterrupted": "perdure.core.errors",
+    "RunError": "perdure.core.errors",
+    "RunFailed": "perdure.core.errors",
+    "RunCancelled": "perdure.core.errors",
+    "RunStuck": "perdure.core.errors",
+    "RetryAfter": "perdure.core.errors",
+    "NonRetryable": "perdure.core.errors",
 }
 
 __all__ = [
     "Context",
     "ContractError",
+    "DeclarationError",
+    "DurationError",
+    "EncodingError",
+    "KeyConflict",
     "NonRetryable",
+    "NotInWorkflow",
     "PerdureError",
     "Retry",
     "RetryAfter",
     "Run",
     "RunCancelled",
+    "RunError",
     "RunFailed",
+    "RunNotFound",
     "RunStuck",
+    "SettingsError",
     "Status",
     "StepError",
     "StepInterrupted",
     "StepTimeout",
+    "StoreError",
+    "StoreUnavailable",
+    "UsageError",
     "__version__",
     "function",
     "get_context",

@@ -136,7 +136,7 @@ class Run(Generic[R]):
         Raises:
             RunFailed: Its body raised; the exception is the cause.
             RunCancelled: It was cancelled.
-            RunStuck: It is stuck or blocked and waits for a person.
+            RunStuck: It is stuck or blocked and waits for a person. (All three are RunErrors.)
             TimeoutError: It is not finished yet; the run goes on.
         """
         return self._result_of(self._wait(timeout))
