@@ -9,12 +9,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import python_page
+
 from perdure.cli import reference as commands
 from perdure.project import reference as settings
 
 DOCS = Path(__file__).parent
 PAGES = {
     DOCS / "reference" / "cli.md": commands.reference,
+    DOCS / "reference" / "python.md": python_page.reference,
     DOCS / "reference" / "settings.md": settings.reference,
 }
 

@@ -43,10 +43,12 @@ def now() -> datetime:
 
 
 def random() -> _random.Random:
-    """A random generator. In the body of a workflow: the run's own, the same in every replay.
+    """A random generator, not for secrets. In the body of a workflow: the run's own, the same in
+    every replay.
 
-    >>> 1 <= random().randint(1, 6) <= 6
-    True
+    >>> import perdure
+    >>>
+    >>> assert 1 <= perdure.random().randint(1, 6) <= 6
     """
     machine = current()
     return _random.Random() if machine is None else machine.random

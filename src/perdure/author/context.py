@@ -54,7 +54,6 @@ class Context:
         step_name: The name of the step's function; "" in the body of a workflow.
         attempt: Which attempt of the step this is, from 1.
         key: The run's idempotency key, or None.
-        is_replaying: Whether the body of the workflow is being replayed just now.
     """
 
     __perdure_injected__: ClassVar[bool] = True
@@ -77,6 +76,7 @@ class Context:
 
     @property
     def is_replaying(self) -> bool:
+        """Whether the body of the workflow is being replayed just now; False in a step."""
         return self.replaying()
 
     @property

@@ -87,7 +87,7 @@ class Function(Generic[P, R]):
         """The same function with other options, for one call: ``charge.options(retries=5)(order)``.
 
         Args:
-            retries, timeout, on_crash: As in `function`.
+            retries, timeout, on_crash: As in `function`; by default as they are declared.
             key: Names the step explicitly; a replay that finds another key here stops as stuck.
 
         Raises:
@@ -110,9 +110,18 @@ class Function(Generic[P, R]):
     async def step(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run as a step of the workflow in whose body this is called, and wait for the outcome.
 
+        Args:
+            args, kwargs: What the function takes, without what is injected.
+
+        Returns:
+            What the function returned, decoded from the journal.
+
         Raises:
             NotInWorkflow: Called outside the body of a workflow.
             ContractError, EncodingError: The arguments do not fit the contract.
+            StepTimeout: Its last attempt took too long.
+            StepInterrupted: Its worker died, and it is declared with `on_crash="fail"`.
+            StepError: It raised, and its own exception cannot be rebuilt here.
         """
         machine = current()
         if machine is None:
@@ -210,13 +219,18 @@ def function(
             callable, or unfinished runs will not find their steps.
         retries: What follows a failed attempt: a number (3: up to four attempts with growing
             pauses), a list of pauses, or a `Retry`. 0 by default: the error goes to the workflow.
-        timeout: How long one attempt may take: "30s", seconds or a timedelta. An async function is
-            cancelled; a plain one is abandoned in its thread, and its late outcome is refused.
-        on_crash: "retry" (at least once) or "fail" (at most once), see `Function.on_crash`.
+        timeout: How long one attempt may take: "30s", seconds or a timedelta; None: as long as it
+            likes. An async function is cancelled; a plain one is abandoned in its thread, and its
+            late outcome is refused.
+        on_crash: What becomes of an attempt that was running when its worker died. "retry": it is
+            run again (at least once). "fail": it is not, and the step fails with
+            `StepInterrupted` (at most once).
 
     Raises:
         DeclarationError: An option cannot be kept, or the signature cannot be a contract.
 
+    >>> from perdure import function
+    >>>
     >>> @function(retries=3, timeout="30s")
     ... async def charge(order: str, cents: int) -> str:
     ...     return f"receipt for {order}"

@@ -57,6 +57,9 @@ class Workflow(Generic[P, R]):
 
         ``start(fulfil.options(key="order-42"), order)`` is ``start(fulfil, order, key="order-42")``,
         for a workflow that has an input of its own named ``key``.
+
+        Args:
+            key: The key; None: without one.
         """
         varied = copy.copy(self)
         varied.key = key
@@ -110,13 +113,16 @@ def workflow(fn: Any = None, /, *, name: str | None = None, version: str = "") -
     """Declare an ``async def`` as a workflow; with or without parentheses.
 
     Args:
-        name: Its name in the store; the callable's own name by default.
+        name: Its name in the store; the callable's own name by default. Keep it when you rename the
+            callable, or unfinished runs will not find their code.
         version: The version of its code. A run stays with the version it was started on: a worker
             that knows only another version does not touch it.
 
     Raises:
         DeclarationError: An option cannot be kept, or the signature cannot be a contract.
 
+    >>> from perdure import workflow
+    >>>
     >>> @workflow
     ... async def greet(name: str) -> str:
     ...     return f"hello {name}"

@@ -45,7 +45,10 @@ R = TypeVar("R")
 
 
 class Run(Generic[R]):
-    """A run that was started. Made by `start` and `get_run`."""
+    """A run that was started. Made by `start`, `get_run` and `list_runs`.
+
+    In async code ``await run`` waits without blocking; it gives and raises what `result` does.
+    """
 
     def __init__(
         self,
@@ -103,6 +106,12 @@ class Run(Generic[R]):
     def record(self) -> Record:
         """All that the store knows of the run.
 
+        Returns:
+            Its row: `status`, `reason` (why it is stuck or blocked), `attempt`, `crashes`, `key`,
+            `created_at`, `started_at`, `finished_at`, `wake_at` (µs since the epoch, or None),
+            `input`, `output`, `error` and `progress` (JSON text, or None), and what else it was
+            started with.
+
         Raises:
             RunNotFound: It was deleted.
         """
@@ -113,7 +122,11 @@ class Run(Generic[R]):
         return record
 
     def status(self) -> Status:
-        """Where the run stands."""
+        """Where the run stands now, as the store has it.
+
+        Raises:
+            RunNotFound: It was deleted.
+        """
         return self.record().status
 
     def wait(self, timeout: Duration | None = None) -> Status:
@@ -122,8 +135,12 @@ class Run(Generic[R]):
         Args:
             timeout: Seconds, or a duration such as "1m"; None: as long as it takes.
 
+        Returns:
+            Where it stands then.
+
         Raises:
             TimeoutError: It is not finished yet; the run goes on.
+            UsageError: Called on the loop that executes the run, which it would block.
         """
         return self._wait(timeout).status
 
@@ -138,6 +155,7 @@ class Run(Generic[R]):
             RunCancelled: It was cancelled.
             RunStuck: It is stuck or blocked and waits for a person. (All three are RunErrors.)
             TimeoutError: It is not finished yet; the run goes on.
+            UsageError: Called on the loop that executes the run, which it would block.
         """
         return self._result_of(self._wait(timeout))
 
@@ -227,7 +245,8 @@ class Run(Generic[R]):
         """The run's journal, oldest entry first.
 
         Args:
-            follow: Go on with what comes, until the run is finished; blocks in between.
+            follow: Go on with what comes, until the run is finished, stuck or blocked; blocks in
+                between.
         """
         tid = self._stored_tid()
         store = self._connection.store
@@ -267,6 +286,7 @@ class Run(Generic[R]):
 
         Raises:
             RunNotFound: It was deleted.
+            StoreError: The store cannot do it.
         """
         tid = self._stored_tid()
         store = self._connection.store

@@ -309,6 +309,9 @@ def open(*, project: Project | str | os.PathLike[str] | None = None, **settings:
             ``store="memory:"``, ``durability="process"``, ``worker={"threads": 4}``. A section is
             given as a dict; what it leaves out stays as the project says.
 
+    Returns:
+        What the ``with`` statement opens and closes; it is needed for nothing else.
+
     Raises:
         SettingsError: A setting is unknown, has a bad value, or is not for hosts: a host executes
             what is imported already, and leaves logging to the application.

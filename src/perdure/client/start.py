@@ -53,11 +53,16 @@ def start(
         what: What to run.
         args, kwargs: Its inputs; they must fit its contract.
         key: An idempotency key, unique per workflow: a second start with the same key and input
-            returns the same run.
+            returns the same run. None: every start is a run of its own.
+
+    Returns:
+        The handle of the run; ``await`` it, or ask for its `Run.result`.
 
     Raises:
         ContractError, EncodingError: The inputs do not fit; nothing is stored.
         KeyConflict: The key was used with another input; nothing is stored.
+        NotInWorkflow: Called in the body of a workflow, where a child is awaited instead.
+        UsageError: This is no workflow or function, or no worker could import it.
         StoreError: The run cannot be stored.
     """
     return _start(what, args, kwargs, key)
@@ -74,7 +79,18 @@ def run(
 
     If the process dies on the way, the same call with the same key goes on where it was.
 
-    Args, Raises: As `start` and `Run.result`.
+    Args:
+        what: What to run.
+        args, kwargs: Its inputs; they must fit its contract.
+        key: An idempotency key, as in `start`.
+
+    Returns:
+        What its body returned.
+
+    Raises:
+        RunFailed, RunCancelled, RunStuck: It ended without a result, as in `Run.result`.
+        ContractError, EncodingError, KeyConflict, NotInWorkflow, StoreError: As in `start`.
+        UsageError: Called in async code, which it would block.
     """
     if asyncio._get_running_loop() is not None:
         raise UsageError(
@@ -91,9 +107,13 @@ def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
 
     Args:
         tid: Its TID, or any beginning or end of it that is unique.
+        connection: Where it is; by default in the store of the open host, else in that of the
+            project around the current folder.
 
     Raises:
         RunNotFound: No run, or more than one, answers to that.
+        SettingsError: The project's settings cannot be used.
+        StoreError: The store cannot be read.
     """
     connection = connection or _connection()
     return Run(connection, find_tid(connection.store, tid))
@@ -109,8 +129,14 @@ def list_runs(
     """The latest runs, newest first.
 
     Args:
-        status, name: Only those with this status, of this workflow or function.
-        limit: At most so many.
+        status, name: Only those with this status, of this workflow or function; None: any.
+        limit: At most so many, from 1 to a million.
+        connection: Where they are, as in `get_run`.
+
+    Raises:
+        UsageError: There is no such status, or `limit` is out of range.
+        SettingsError: The project's settings cannot be used.
+        StoreError: The store cannot be read.
     """
     connection = connection or _connection()
     if limit < 1 or limit > MAX_LISTED:

@@ -37,7 +37,7 @@ class Rng(Protocol):
 class Retry:
     """How often, and after which delays, a failed call is tried again.
 
-    Made by `exponential`, `fixed`, `listed` or `of`.
+    Made by `exponential`, `fixed` or `listed`.
 
     Attributes:
         max_attempts: At most so many attempts, the first one included; None: without end.
@@ -118,6 +118,11 @@ class Retry:
     ) -> Retry:
         """The same delay each time.
 
+        Args:
+            retries: How many retries after the first attempt; None: without end.
+            delay: The delay.
+            non_retryable: Exceptions that are never retried.
+
         Raises:
             DeclarationError: A value cannot be kept.
         """
@@ -141,8 +146,8 @@ class Retry:
 
         Args:
             delays: One delay for each retry.
-            retries: Another number of retries than there are delays: the last delay repeats;
-                None: without end.
+            retries: How many retries; by default as many as there are delays. With more of them
+                the last delay repeats; None: without end.
             non_retryable: Exceptions that are never retried.
 
         Raises:
