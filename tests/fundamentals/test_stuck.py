@@ -18,13 +18,13 @@ from tests.engine.queued import dead_worker, new_run
 
 
 @function
-async def twice(n: int) -> int:
+async def twice_at_last(n: int) -> int:
     return 2 * n
 
 
 @workflow
 async def doubled_in_spite(n: int) -> int:
-    return await twice(n)
+    return await twice_at_last(n)
 
 
 def stuck(n: int) -> str:
