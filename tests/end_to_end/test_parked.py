@@ -226,19 +226,19 @@ async def fatal() -> str:
     os._exit(9)
 
 @workflow
-async def deadly() -> list[str]:
+async def fatal_order() -> list[str]:
     return [await reserve("a"), await fatal(), await charge("a")]
 """
 
 
-def begin_deadly(work: Work) -> Run[object]:
+def begin_fatal_order(work: Work) -> Run[object]:
     """Start a run, and let five workers die of it."""
     run = None
     for death in range(1, 6):
         worker = work()
         if run is None:
             works(worker)
-            run = begin("app.deadly")
+            run = begin("app.fatal_order")
         assert worker.wait(30) == 9, log()
         assert notes().count("fatal") == death
     assert run is not None
@@ -249,7 +249,7 @@ def test_a_run_that_kills_every_worker_is_parked(work):
     """After five deaths without progress it is stuck; from the second on it dies alone, and the
     runs beside it complete."""
     write(FATAL + ORDER.format(pause="10ms"))
-    run = begin_deadly(work)
+    run = begin_fatal_order(work)
     last = work()
     works(last)
     beside = begin("app.order, 'pen'")
@@ -269,7 +269,7 @@ def test_a_run_that_kills_every_worker_is_parked(work):
 def test_a_run_that_killed_its_workers_is_retried_once_it_is_mended(work):
     """`perdure retry` starts a worker, and only what is not recorded is executed."""
     write(FATAL)
-    run = begin_deadly(work)
+    run = begin_fatal_order(work)
     last = work()
     wait_for(lambda: run.status() is Status.STUCK, seconds=20)
     last.send_signal(signal.SIGTERM)
