@@ -231,6 +231,7 @@ def function(
 
     >>> from perdure import function
     >>>
+    >>>
     >>> @function(retries=3, timeout="30s")
     ... async def charge(order: str, cents: int) -> str:
     ...     return f"receipt for {order}"

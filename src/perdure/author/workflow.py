@@ -123,6 +123,7 @@ def workflow(fn: Any = None, /, *, name: str | None = None, version: str = "") -
 
     >>> from perdure import workflow
     >>>
+    >>>
     >>> @workflow
     ... async def greet(name: str) -> str:
     ...     return f"hello {name}"
