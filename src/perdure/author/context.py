@@ -149,6 +149,11 @@ def enter(base: contextvars.Context, holder: HasContext) -> contextvars.Context:
     return variables
 
 
+def enter_here(holder: HasContext) -> None:
+    """Have `get_context()` answer what `holder` makes, from here on, in these contextvars."""
+    _current.set(holder)
+
+
 def enter_fresh(context: Context) -> contextvars.Context:
     """Empty contextvars in which `get_context()` answers `context`: nothing of the host leaks in."""
     variables = contextvars.Context()

@@ -130,7 +130,7 @@ class Engine:
         self._host = host
         self._loop = loop
         self._committer = committer
-        self._launcher = Launcher(self, loop, self.threads)
+        self._launcher = Launcher(self, loop, self.threads, host.may_start)
         self._alarms = Alarms(loop, store.now, self._rang)
         self._outbox = Outbox(
             store,
@@ -158,9 +158,6 @@ class Engine:
         self._is_closed = False
 
     # --- what the launcher asks -------------------------------------------------------------------
-
-    def may_start(self) -> bool:
-        return self._host.may_start()
 
     def now(self) -> int:
         return self._store.now()

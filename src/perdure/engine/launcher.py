@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -39,10 +40,6 @@ class Runway(Protocol):
     residents: dict[int, Resident]
     is_draining: bool
 
-    def may_start(self) -> bool:
-        """Whether the worker's lease holds."""
-        ...
-
     def now(self) -> int:
         """Store time (µs)."""
         ...
@@ -63,7 +60,13 @@ class Launcher:
         in_flight: How many attempts are in progress.
     """
 
-    def __init__(self, runway: Runway, loop: asyncio.AbstractEventLoop, threads: Threads) -> None:
+    def __init__(
+        self,
+        runway: Runway,
+        loop: asyncio.AbstractEventLoop,
+        threads: Threads,
+        may_begin: Callable[[], bool],
+    ) -> None:
         self.in_flight = 0
         self._runway = runway
         self._loop = loop
@@ -72,7 +75,7 @@ class Launcher:
             threads,
             self._landed,
             self._interrupted,
-            may_begin=runway.may_start,
+            may_begin=may_begin,
             postponed=self._postponed,
         )
         self._held_back: list[tuple[Resident, int]] = []
@@ -85,9 +88,6 @@ class Launcher:
         runway = self._runway
         if runway.is_draining and ordinal not in resident.started:
             return  # it is recorded; whoever takes the run over launches it
-        if not runway.may_start():
-            self._hold_back(resident, ordinal, HELD_BACK_SECONDS)
-            return
         pending = resident.machine.pending[ordinal]
         command = pending.command
         function = function_of(pending.target)

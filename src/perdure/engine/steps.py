@@ -27,6 +27,7 @@ from perdure.core import duration
 from perdure.core.codec import JSON
 from perdure.core.errors import EncodingError, StepError, StepTimeout
 from perdure.core.events import Step
+from perdure.engine.lane import Lane
 from perdure.engine.threads import Call, Threads
 
 logger = logging.getLogger("perdure.engine")
@@ -149,6 +150,7 @@ class Steps:
         # Every attempt starts from the contextvars of the worker's start: those of whoever happened
         # to wake the loop are none of its business.
         self._variables = contextvars.copy_context()
+        self._lane: Lane[Flight] = Lane(loop, self._run_async, self._drop)
 
     def launch(self, flight: Flight) -> None:
         """Start an attempt."""
@@ -162,22 +164,17 @@ class Steps:
             return
         if function.contract.injected:
             kwargs = function.bind_injected(kwargs, flight.context())
-        variables = enter(self._variables, flight)
         if function.contract.is_async:
-            body = self._run_async(flight, args, kwargs)
-            if self._loop.get_task_factory() is None:
-                flight.task = asyncio.Task(body, loop=self._loop, context=variables)
-            else:
-                flight.task = self._loop.create_task(body, context=variables)
+            self._lane.add(flight, args, kwargs)
         else:
+            variables = enter(self._variables, flight)
             flight.call = self._threads.submit(
                 lambda: variables.run(self._run_in_thread, flight, args, kwargs)
             )
-            return  # its time begins with its body: it may have to wait for a thread
-        self._start_timer(flight)
 
     def _start_timer(self, flight: Flight) -> None:
-        if flight.function.timeout is not None and not flight.is_over:
+        if not flight.is_over:
+            assert flight.function.timeout is not None
             seconds = flight.function.timeout / 1_000_000
             flight.deadline = self._loop.time() + seconds
             flight.timer = self._loop.call_later(seconds, self._time_out, flight)
@@ -197,6 +194,8 @@ class Steps:
         if not self._may_begin():
             self._postpone(flight)
             return
+        if flight.function.timeout is not None:
+            self._start_timer(flight)
         value: str | None = None
         error: BaseException | None = None
         try:
@@ -250,6 +249,11 @@ class Steps:
         if not flight.is_over:
             self._close(flight)
             self._postponed(flight)
+
+    def _drop(self, flight: Flight) -> None:
+        if not flight.is_over:
+            self._close(flight)
+            self._interrupted(flight)
 
     def _time_out(self, flight: Flight) -> None:
         flight.timer = None
