@@ -149,9 +149,8 @@ def enter(base: contextvars.Context, holder: HasContext) -> contextvars.Context:
     return variables
 
 
-def enter_here(holder: HasContext) -> None:
-    """Have `get_context()` answer what `holder` makes, from here on, in these contextvars."""
-    _current.set(holder)
+enter_here: Callable[[HasContext], object] = _current.set
+"""Have `get_context()` answer what a holder makes, from here on, in the contextvars at hand."""
 
 
 def enter_fresh(context: Context) -> contextvars.Context:

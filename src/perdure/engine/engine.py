@@ -436,13 +436,15 @@ class Engine:
             self._make_ready(resident)
 
     def _do(self, resident: Resident, item: Command | Event) -> None:
+        if isinstance(item, Step):
+            if item.ordinal in resident.machine.pending:
+                self._launcher.launch(resident, item.ordinal)
+            return
         ordinal = getattr(item, "ordinal", None)
         if isinstance(item, Cancel):
             self._launcher.stop(resident, item.ordinal)
         elif ordinal not in resident.machine.pending:
             pass  # answered or cancelled within the same turn; or an ending, done in `then`
-        elif isinstance(item, Step):
-            self._launcher.launch(resident, item.ordinal)
         elif isinstance(item, Timer):
             self._alarms.set(item.due, resident.tid, resident.attempt, item.ordinal)
         elif isinstance(item, Event) and ordinal is not None:

@@ -92,12 +92,13 @@ class Launcher:
         command = pending.command
         function = function_of(pending.target)
         assert isinstance(command, Step)
-        attempt = resident.tries.get(ordinal, 1)
+        attempt = resident.tries.get(ordinal, 1) if resident.tries else 1
         if function.on_crash == "fail" and resident.started.get(ordinal) != attempt:
             event = Event(kind=EventKind.STEP_STARTED, ordinal=ordinal, step_attempt=attempt)
             runway.post(resident, event)
             return
-        resident.retries.pop(ordinal, None)
+        if resident.retries:
+            resident.retries.pop(ordinal, None)
         flight = Flight(command, function, attempt, resident, self._note_progress)
         resident.flights[ordinal] = flight
         self.in_flight += 1
@@ -138,8 +139,8 @@ class Launcher:
     # --- landings ----------------------------------------------------------------------------------
 
     def _landed(self, flight: Flight, value: str | None, error: BaseException | None) -> None:
-        resident = self._resident_of(flight)
-        if resident is None:
+        resident = self._runway.residents.get(flight.tid)
+        if resident is None or resident.flights.get(flight.ordinal) is not flight:
             logger.warning("%s ended after its run was let go of; its outcome is refused", flight)
             return
         del resident.flights[flight.ordinal]

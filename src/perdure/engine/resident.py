@@ -187,10 +187,12 @@ class Resident:
 
     def answered(self, ordinal: int) -> None:
         """The call at `ordinal` has its outcome, or the body no longer waits for it."""
-        self.retries.pop(ordinal, None)
-        self.tries.pop(ordinal, None)
-        self.started.pop(ordinal, None)
-        self.children.pop(ordinal, None)
+        if self.tries or self.started:  # of most runs nothing of this is known
+            self.retries.pop(ordinal, None)
+            self.tries.pop(ordinal, None)
+            self.started.pop(ordinal, None)
+        if self.children:
+            self.children.pop(ordinal, None)
 
     def must_wait(self) -> bool:
         """Whether nothing is in progress: the run waits for time or for the outside world."""
