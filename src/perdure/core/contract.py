@@ -107,7 +107,7 @@ class Contract:
         if self._is_simple and not kwargs and len(args) == len(self._positional):
             text = self._encode_quickly(args)
             if text is not None:
-                return codec.seal(text)
+                return codec.seal(text) if codec.transforms else text
         bound = self._bind(args, kwargs)
         subject = f"{self.name}() was given"
         parts: list[str] = []

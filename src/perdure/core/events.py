@@ -139,10 +139,10 @@ def encode_commands(commands: list[Command]) -> str:
     """Write commands down as a JSON array; "" for none. The payload of an ending is left out."""
     if not commands:
         return ""
-    last = commands[-1]
-    if isinstance(last, Complete):
+    kind = type(commands[-1])
+    if kind is Complete:
         commands = [*commands[:-1], _COMPLETE]
-    elif isinstance(last, Fail):
+    elif kind is Fail:
         commands = [*commands[:-1], _FAIL]
     return _encoder.encode(commands).decode()
 

@@ -323,7 +323,9 @@ class Engine:
     def _take_turns(self) -> None:
         now = self._store.now()
         batch: Batch = []
-        for resident in self._choose():
+        ready = self._ready
+        chosen = self._choose() if len(ready) > 1 else [ready.popitem()[1]] if ready else ()
+        for resident in chosen:
             if self.residents.get(resident.tid) is not resident:
                 continue
             self._active = resident
@@ -342,10 +344,6 @@ class Engine:
     def _choose(self) -> list[Resident]:
         """The ready runs whose turn it is, by TID."""
         ready = self._ready
-        if len(ready) <= 1:
-            chosen = list(ready.values())
-            ready.clear()
-            return chosen
         return [ready.pop(tid) for tid in sorted(ready)[:MAX_BATCH]]
 
     def fingerprint(self) -> str:

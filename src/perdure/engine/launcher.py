@@ -99,7 +99,9 @@ class Launcher:
             return
         if resident.retries:
             resident.retries.pop(ordinal, None)
-        flight = Flight(command, function, attempt, resident, self._note_progress)
+        flight = Flight(
+            command, ordinal, function, attempt, resident, resident.tid, self._note_progress
+        )
         resident.flights[ordinal] = flight
         self.in_flight += 1
         self._steps.launch(flight)

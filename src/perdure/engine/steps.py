@@ -21,6 +21,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
+
 from perdure.author.context import Context, Progress, enter
 from perdure.author.function import Function
 from perdure.core import duration
@@ -44,7 +46,7 @@ class Flown(Protocol):
     key: str | None
 
 
-class Flight:
+class Flight(msgspec.Struct, eq=False):
     """One attempt of one step.
 
     Attributes:
@@ -55,45 +57,20 @@ class Flight:
         on_progress: Where its progress goes: (tid, ordinal, progress).
     """
 
-    __slots__ = (
-        "_context",
-        "attempt",
-        "call",
-        "command",
-        "deadline",
-        "function",
-        "is_over",
-        "is_timed_out",
-        "on_progress",
-        "ordinal",
-        "run",
-        "task",
-        "tid",
-        "timer",
-    )
-
-    def __init__(
-        self,
-        command: Step,
-        function: Function[Any, Any],
-        attempt: int,
-        run: Flown,
-        on_progress: Callable[[int, int, Progress], None],
-    ) -> None:
-        self.command = command
-        self.ordinal = command.ordinal
-        self.function = function
-        self.attempt = attempt
-        self.run = run
-        self.tid = run.tid
-        self.on_progress = on_progress
-        self.task: asyncio.Task[None] | None = None
-        self.call: Call | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.deadline = math.inf
-        self.is_over = False
-        self.is_timed_out = False
-        self._context: Context | None = None
+    command: Step
+    ordinal: int
+    function: Function[Any, Any]
+    attempt: int
+    run: Flown
+    tid: int
+    on_progress: Callable[[int, int, Progress], None]
+    task: asyncio.Task[None] | None = None
+    call: Call | None = None
+    timer: asyncio.TimerHandle | None = None
+    deadline: float = math.inf
+    is_over: bool = False
+    is_timed_out: bool = False
+    _context: Context | None = None
 
     def context(self) -> Context:
         """The context of the body; most bodies never ask for it."""
