@@ -260,7 +260,6 @@ class Machine:
             self._end(Fail(self._encode_error(error)))
             return
         self._main = self.loop.create_task(coro, context=context)
-        self._main.add_done_callback(self._quit, context=context)
 
     def _cancel(self, event: Event) -> None:
         if self._is_cancelled or self._main is None:
@@ -271,16 +270,12 @@ class Machine:
     # --- ending ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        error = self.loop.run(self.max_handles)
         main = self._main
+        error = self.loop.run(self.max_handles, main)
         if error is not None:
             self._end(Fail(self._encode_error(error)))
         elif main is not None and main.done():
             self._end(self._ending(main))
-
-    def _quit(self, main: asyncio.Future[Any]) -> None:
-        """The body is done: what others of its tasks would still do is of no interest."""
-        self.loop.ready.clear()
 
     def _ending(self, main: Task) -> Ending:
         if main.cancelled():
