@@ -86,13 +86,17 @@ class Child(msgspec.Struct, frozen=True, tag_field="do", tag="child", omit_defau
     key: str | None = None
 
 
-class Cancel(msgspec.Struct, frozen=True, tag_field="do", tag="cancel", omit_defaults=True, gc=False):
+class Cancel(
+    msgspec.Struct, frozen=True, tag_field="do", tag="cancel", omit_defaults=True, gc=False
+):
     """The body no longer waits for the call at `ordinal`: stop it where that is possible."""
 
     ordinal: int
 
 
-class Complete(msgspec.Struct, frozen=True, tag_field="do", tag="complete", omit_defaults=True, gc=False):
+class Complete(
+    msgspec.Struct, frozen=True, tag_field="do", tag="complete", omit_defaults=True, gc=False
+):
     """The body returned; its encoded result is kept on the run, not in the journal."""
 
     output: str = msgspec.field(default="null")
@@ -104,7 +108,9 @@ class Fail(msgspec.Struct, frozen=True, tag_field="do", tag="fail", omit_default
     error: str = msgspec.field(default="null")
 
 
-class Cancelled(msgspec.Struct, frozen=True, tag_field="do", tag="cancelled", omit_defaults=True, gc=False):
+class Cancelled(
+    msgspec.Struct, frozen=True, tag_field="do", tag="cancelled", omit_defaults=True, gc=False
+):
     """The body ended with `asyncio.CancelledError` after it was asked to end."""
 
 

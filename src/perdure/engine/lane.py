@@ -91,11 +91,11 @@ class Lane(Generic[E]):
             if await self._begin(self._body(entry, args, kwargs)):
                 return
             if contextvars.copy_context() != variables or runner.cancelling():
-                return
+                break
             if monotonic() > until:
                 await asyncio.sleep(0)
                 until = monotonic() + BREATH_SECONDS
-        self._runner = None
+        self._go_on()
 
     @types.coroutine
     def _begin(self, body: Body) -> Generator[Any, Any, bool]:
@@ -104,9 +104,7 @@ class Lane(Generic[E]):
             awaited = body.send(None)
         except StopIteration:
             return False
-        self._runner = None
-        if self._line:
-            self._send_runner()
+        self._go_on()
         while True:
             try:
                 yield awaited
@@ -122,14 +120,16 @@ class Lane(Generic[E]):
                 yield from body.__await__()
                 return True
 
-    def _ended(self, runner: asyncio.Task[None]) -> None:
-        """A runner is done; if it still was the one of the line, another one goes on with that."""
-        if self._runner is not runner:
-            return
+    def _go_on(self) -> None:
+        """Leave the line to another runner, if anybody stands in it."""
         self._runner = None
-        if runner.cancelled():
-            # Before it began, or between two bodies: by the end of the loop, as a rule.
+        if self._line:
+            self._send_runner()
+
+    def _ended(self, runner: asyncio.Task[None]) -> None:
+        """A runner is done. One that did not leave the line to another was cancelled, before it
+        began or between two bodies: by the end of the loop, as a rule."""
+        if self._runner is runner:
+            self._runner = None
             while self._line:
                 self._dropped(self._line.popleft()[0])
-        elif self._line:
-            self._send_runner()

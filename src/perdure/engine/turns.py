@@ -101,7 +101,7 @@ def take_turn(resident: Resident, now: int, office: Office) -> Turn | None:
 def _deliver(resident: Resident, now: int, rows: list[Row], consumed: list[int]) -> None:
     machine = resident.machine
     events = resident.events
-    at = resident.last_at if resident.last_at > now else now
+    at = max(now, resident.last_at)
     seq = resident.seq
     while events and machine.ending is None and len(rows) < MAX_ROWS:
         event, mail = events.popleft()
