@@ -30,7 +30,7 @@ def test_only_the_light_write_is_light(database: SqliteDatabase) -> None:
     """However often they take turns."""
     for _ in range(3):
         assert database.write_lightly(synchronous) == NORMAL
-        assert database.write_alone(synchronous) == FULL
+        assert database.read(synchronous) == FULL
         assert database.write_lightly(synchronous) == NORMAL
         assert database.write(synchronous) == FULL
 

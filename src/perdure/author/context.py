@@ -149,10 +149,15 @@ def enter(base: contextvars.Context, holder: HasContext) -> contextvars.Context:
     return variables
 
 
-def enter_fresh(context: Context) -> contextvars.Context:
-    """Empty contextvars in which `get_context()` answers `context`: nothing of the host leaks in."""
+enter_here: Callable[[HasContext], object] = _current.set
+"""Have `get_context()` answer what a holder makes, from here on, in the contextvars at hand."""
+
+
+def enter_fresh(holder: HasContext) -> contextvars.Context:
+    """Empty contextvars in which `get_context()` answers what `holder` makes: nothing of the host
+    leaks in."""
     variables = contextvars.Context()
-    variables.run(_current.set, context)
+    variables.run(_current.set, holder)
     return variables
 
 

@@ -133,7 +133,8 @@ class Function(Generic[P, R]):
 
     async def _as_step(self, machine: Machine, args: Any, kwargs: Any) -> R:
         payload = self.contract.encode_input(JSON, args, kwargs)
-        return cast(R, await machine.call_step(self.name, payload, self, self.step_key))
+        outcome: R = await machine.call_step(self.name, payload, self, self.step_key)
+        return outcome
 
     # What a machine needs to turn an outcome into a value (`machine.Target`).
 

@@ -47,7 +47,6 @@ class Host:
         self._worker: Worker | None = None
         self._own_store: Store | None = None
         self._grace: float | None = None
-        self.pid = os.getpid()
 
     @property
     def worker(self) -> Worker:
@@ -275,6 +274,7 @@ class Host:
 
 
 _hosts: list[Host] = []
+os.register_at_fork(after_in_child=_hosts.clear)
 
 
 def hosting(connection: Connection, worker: Worker) -> AbstractContextManager[Host]:
@@ -290,10 +290,7 @@ def hosting(connection: Connection, worker: Worker) -> AbstractContextManager[Ho
 
 def current_host() -> Host | None:
     """The host that was opened last in this process and is still open, or None."""
-    for host in reversed(_hosts):
-        if host.pid == os.getpid():
-            return host
-    return None
+    return _hosts[-1] if _hosts else None
 
 
 def open(*, project: Project | str | os.PathLike[str] | None = None, **settings: object) -> Host:

@@ -19,6 +19,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
+from itertools import takewhile
 from typing import Any, cast
 
 import msgspec
@@ -28,6 +29,7 @@ from perdure.core.codec.trouble import shown, type_of
 from perdure.core.errors import ContractError, DecodingError
 from perdure.core.signature import COLLECTED, Input, name_of_function, read_signature
 
+_as_tuple = msgspec.structs.astuple
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -105,7 +107,7 @@ class Contract:
         if self._is_simple and not kwargs and len(args) == len(self._positional):
             text = self._encode_quickly(args)
             if text is not None:
-                return codec.seal(text)
+                return codec.seal(text) if codec.transforms else text
         bound = self._bind(args, kwargs)
         subject = f"{self.name}() was given"
         parts: list[str] = []
@@ -137,24 +139,22 @@ class Contract:
             ContractError: It does not fit the signature, or a value its annotation.
             DecodingError: It is damaged.
         """
-        opened = codec.open(text)
-        if self._decoder is not None and '"$' not in opened:
+        if self._decoder is not None and '"$' not in text:  # no envelope, and no tagged value
             try:
-                record = self._decoder(opened)
+                record = self._decoder(text)
             except Exception:  # noqa: BLE001, S110 - the slow way says what is wrong
                 pass
             else:
-                values = msgspec.structs.astuple(record)
+                values = _as_tuple(record)
                 if self._is_simple:
-                    last = len(values)
-                    while last and values[last - 1] is msgspec.UNSET:
-                        last -= 1
-                    values = values[:last]
-                    if not any(map(_is_unset, values)):
+                    if len(self._required) == len(values):
                         return values, {}
+                    given_first = tuple(takewhile(_is_set, values))
+                    if not any(map(_is_set, values[len(given_first) :])):
+                        return given_first, {}
                 given = zip(self.inputs, values, strict=False)
                 return self._arranged({n: v for n, v in given if v is not msgspec.UNSET})
-        return self._arranged(self._read_fields(codec, opened))
+        return self._arranged(self._read_fields(codec, codec.open(text)))
 
     def parse_input(
         self, codec: Codec, args: Sequence[object], kwargs: Mapping[str, object]
@@ -389,8 +389,8 @@ _fields_of: Callable[[str], dict[str, msgspec.Raw]] = msgspec.json.Decoder(
 _items_of: Callable[[str], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def _is_unset(value: object) -> bool:
-    return value is msgspec.UNSET
+def _is_set(value: object) -> bool:
+    return value is not msgspec.UNSET
 
 
 def _listed(names: typing.Iterable[str]) -> str:

@@ -34,7 +34,7 @@ STUCK_AFTER_CRASHES = 5
 """A run whose workers died this often in a row is parked."""
 
 
-class RunState(msgspec.Struct, frozen=True):
+class RunState(msgspec.Struct, frozen=True, gc=False):
     """What decisions look at: the part of a `Run` that a store reads for every turn."""
 
     tid: int
@@ -117,7 +117,7 @@ def is_resubmitted(name: str, input: str, new: NewRun) -> bool:
 # --- What a worker asks for -----------------------------------------------------------------
 
 
-class Suspend(msgspec.Struct, frozen=True):
+class Suspend(msgspec.Struct, frozen=True, gc=False):
     """The body waits: let go of the run until `wake_at`, or until something comes in.
 
     `reason` says what is odd about it, if anything: a body that waits for nothing at all.
@@ -127,7 +127,7 @@ class Suspend(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Finish(msgspec.Struct, frozen=True):
+class Finish(msgspec.Struct, frozen=True, gc=False):
     """The body ended with this status."""
 
     status: Status
@@ -135,14 +135,14 @@ class Finish(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-class Park(msgspec.Struct, frozen=True):
+class Park(msgspec.Struct, frozen=True, gc=False):
     """The run cannot go on with this code: it is stuck."""
 
     reason: str
     code: str
 
 
-class HandBack(msgspec.Struct, frozen=True):
+class HandBack(msgspec.Struct, frozen=True, gc=False):
     """The worker stops: another may claim the run at once."""
 
 
@@ -150,7 +150,7 @@ Next = Suspend | Finish | Park | HandBack
 """What happens to the run after the rows of a turn; None instead: the worker keeps it."""
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
+class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One activation of a run, to be committed whole or not at all.
 
     Attributes:
@@ -187,7 +187,7 @@ class Verdict(StrEnum):
     """Nothing was written: another worker holds the run, or it is finished."""
 
 
-class RunChange(msgspec.Struct, frozen=True, kw_only=True):
+class RunChange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The columns of a run that a turn or another verb sets, all of them, to these values."""
 
     status: Status

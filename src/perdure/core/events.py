@@ -43,7 +43,7 @@ class EventKind(StrEnum):
     """Somebody asks the run to end; `value` is the encoded reason (text or null)."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that happened to a run.
 
     Attributes:
@@ -61,7 +61,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     due: int | None = None
 
 
-class Step(msgspec.Struct, frozen=True, tag_field="do", tag="step", omit_defaults=True):
+class Step(msgspec.Struct, frozen=True, tag_field="do", tag="step", omit_defaults=True, gc=False):
     """Run the function `name` with `input`; `key` names the step explicitly, beside its order."""
 
     ordinal: int
@@ -70,14 +70,14 @@ class Step(msgspec.Struct, frozen=True, tag_field="do", tag="step", omit_default
     key: str | None = None
 
 
-class Timer(msgspec.Struct, frozen=True, tag_field="do", tag="timer", omit_defaults=True):
+class Timer(msgspec.Struct, frozen=True, tag_field="do", tag="timer", omit_defaults=True, gc=False):
     """Wake the run at `due`."""
 
     ordinal: int
     due: int
 
 
-class Child(msgspec.Struct, frozen=True, tag_field="do", tag="child", omit_defaults=True):
+class Child(msgspec.Struct, frozen=True, tag_field="do", tag="child", omit_defaults=True, gc=False):
     """Start the workflow `name` as a child run with `input` and wait for it."""
 
     ordinal: int
@@ -86,25 +86,31 @@ class Child(msgspec.Struct, frozen=True, tag_field="do", tag="child", omit_defau
     key: str | None = None
 
 
-class Cancel(msgspec.Struct, frozen=True, tag_field="do", tag="cancel", omit_defaults=True):
+class Cancel(
+    msgspec.Struct, frozen=True, tag_field="do", tag="cancel", omit_defaults=True, gc=False
+):
     """The body no longer waits for the call at `ordinal`: stop it where that is possible."""
 
     ordinal: int
 
 
-class Complete(msgspec.Struct, frozen=True, tag_field="do", tag="complete", omit_defaults=True):
+class Complete(
+    msgspec.Struct, frozen=True, tag_field="do", tag="complete", omit_defaults=True, gc=False
+):
     """The body returned; its encoded result is kept on the run, not in the journal."""
 
     output: str = msgspec.field(default="null")
 
 
-class Fail(msgspec.Struct, frozen=True, tag_field="do", tag="fail", omit_defaults=True):
+class Fail(msgspec.Struct, frozen=True, tag_field="do", tag="fail", omit_defaults=True, gc=False):
     """The body raised; its encoded error is kept on the run, not in the journal."""
 
     error: str = msgspec.field(default="null")
 
 
-class Cancelled(msgspec.Struct, frozen=True, tag_field="do", tag="cancelled", omit_defaults=True):
+class Cancelled(
+    msgspec.Struct, frozen=True, tag_field="do", tag="cancelled", omit_defaults=True, gc=False
+):
     """The body ended with `asyncio.CancelledError` after it was asked to end."""
 
 
@@ -112,7 +118,7 @@ Command = Step | Timer | Child | Cancel | Complete | Fail | Cancelled
 Ending = Complete | Fail | Cancelled
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One row of a run's journal.
 
     Attributes:
@@ -130,6 +136,7 @@ class Row(msgspec.Struct, frozen=True):
     commands: str = ""
 
 
+_COMPLETE, _FAIL = Complete(), Fail()
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[Command])
 
@@ -138,11 +145,11 @@ def encode_commands(commands: list[Command]) -> str:
     """Write commands down as a JSON array; "" for none. The payload of an ending is left out."""
     if not commands:
         return ""
-    last = commands[-1]
-    if isinstance(last, Complete):
-        commands = [*commands[:-1], Complete()]
-    elif isinstance(last, Fail):
-        commands = [*commands[:-1], Fail()]
+    kind = type(commands[-1])
+    if kind is Complete:
+        commands = [*commands[:-1], _COMPLETE]
+    elif kind is Fail:
+        commands = [*commands[:-1], _FAIL]
     return _encoder.encode(commands).decode()
 
 

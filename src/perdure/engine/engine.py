@@ -130,7 +130,7 @@ class Engine:
         self._host = host
         self._loop = loop
         self._committer = committer
-        self._launcher = Launcher(self, loop, self.threads)
+        self._launcher = Launcher(self, loop, self.threads, host.may_start)
         self._alarms = Alarms(loop, store.now, self._rang)
         self._outbox = Outbox(
             store,
@@ -158,9 +158,6 @@ class Engine:
         self._is_closed = False
 
     # --- what the launcher asks -------------------------------------------------------------------
-
-    def may_start(self) -> bool:
-        return self._host.may_start()
 
     def now(self) -> int:
         return self._store.now()
@@ -326,7 +323,9 @@ class Engine:
     def _take_turns(self) -> None:
         now = self._store.now()
         batch: Batch = []
-        for resident in self._choose():
+        ready = self._ready
+        chosen = self._choose() if len(ready) > 1 else [ready.popitem()[1]] if ready else ()
+        for resident in chosen:
             if self.residents.get(resident.tid) is not resident:
                 continue
             self._active = resident
@@ -345,10 +344,6 @@ class Engine:
     def _choose(self) -> list[Resident]:
         """The ready runs whose turn it is, by TID."""
         ready = self._ready
-        if len(ready) <= 1:
-            chosen = list(ready.values())
-            ready.clear()
-            return chosen
         return [ready.pop(tid) for tid in sorted(ready)[:MAX_BATCH]]
 
     def fingerprint(self) -> str:
@@ -439,13 +434,15 @@ class Engine:
             self._make_ready(resident)
 
     def _do(self, resident: Resident, item: Command | Event) -> None:
+        if isinstance(item, Step):
+            if item.ordinal in resident.machine.pending:
+                self._launcher.launch(resident, item.ordinal)
+            return
         ordinal = getattr(item, "ordinal", None)
         if isinstance(item, Cancel):
             self._launcher.stop(resident, item.ordinal)
         elif ordinal not in resident.machine.pending:
             pass  # answered or cancelled within the same turn; or an ending, done in `then`
-        elif isinstance(item, Step):
-            self._launcher.launch(resident, item.ordinal)
         elif isinstance(item, Timer):
             self._alarms.set(item.due, resident.tid, resident.attempt, item.ordinal)
         elif isinstance(item, Event) and ordinal is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -39,10 +40,6 @@ class Runway(Protocol):
     residents: dict[int, Resident]
     is_draining: bool
 
-    def may_start(self) -> bool:
-        """Whether the worker's lease holds."""
-        ...
-
     def now(self) -> int:
         """Store time (µs)."""
         ...
@@ -63,7 +60,13 @@ class Launcher:
         in_flight: How many attempts are in progress.
     """
 
-    def __init__(self, runway: Runway, loop: asyncio.AbstractEventLoop, threads: Threads) -> None:
+    def __init__(
+        self,
+        runway: Runway,
+        loop: asyncio.AbstractEventLoop,
+        threads: Threads,
+        may_begin: Callable[[], bool],
+    ) -> None:
         self.in_flight = 0
         self._runway = runway
         self._loop = loop
@@ -72,7 +75,7 @@ class Launcher:
             threads,
             self._landed,
             self._interrupted,
-            may_begin=runway.may_start,
+            may_begin=may_begin,
             postponed=self._postponed,
         )
         self._held_back: list[tuple[Resident, int]] = []
@@ -85,20 +88,20 @@ class Launcher:
         runway = self._runway
         if runway.is_draining and ordinal not in resident.started:
             return  # it is recorded; whoever takes the run over launches it
-        if not runway.may_start():
-            self._hold_back(resident, ordinal, HELD_BACK_SECONDS)
-            return
         pending = resident.machine.pending[ordinal]
         command = pending.command
         function = function_of(pending.target)
         assert isinstance(command, Step)
-        attempt = resident.tries.get(ordinal, 1)
+        attempt = resident.tries.get(ordinal, 1) if resident.tries else 1
         if function.on_crash == "fail" and resident.started.get(ordinal) != attempt:
             event = Event(kind=EventKind.STEP_STARTED, ordinal=ordinal, step_attempt=attempt)
             runway.post(resident, event)
             return
-        resident.retries.pop(ordinal, None)
-        flight = Flight(command, function, attempt, resident, self._note_progress)
+        if resident.retries:
+            resident.retries.pop(ordinal, None)
+        flight = Flight(
+            command, ordinal, function, attempt, resident, resident.tid, self._note_progress
+        )
         resident.flights[ordinal] = flight
         self.in_flight += 1
         self._steps.launch(flight)
@@ -138,8 +141,8 @@ class Launcher:
     # --- landings ----------------------------------------------------------------------------------
 
     def _landed(self, flight: Flight, value: str | None, error: BaseException | None) -> None:
-        resident = self._resident_of(flight)
-        if resident is None:
+        resident = self._runway.residents.get(flight.tid)
+        if resident is None or resident.flights.get(flight.ordinal) is not flight:
             logger.warning("%s ended after its run was let go of; its outcome is refused", flight)
             return
         del resident.flights[flight.ordinal]

@@ -70,6 +70,7 @@ class Resident:
     """
 
     __slots__ = (
+        "_context",
         "after",
         "attempt",
         "birth",
@@ -127,31 +128,37 @@ class Resident:
         self.interruptions = 0
         self.is_committing = False
         self.is_settled = False
+        self._context: Context | None = None
         self.machine = self.new_machine()
 
     def new_machine(self) -> Machine:
         """A machine for this run, before its first event."""
         definition = self.definition
-        machine: Machine
 
         def body() -> Any:
             # Decoded here, so that an input that no longer fits fails the run, not the worker.
             args, kwargs = definition.contract.decode_input(JSON, self.input or "{}")
             return body_of(definition, args, kwargs)
 
-        def is_replaying() -> bool:
-            return machine.replaying
-
-        context = Context(tid=str(self.tid), name=self.name, key=self.key, replaying=is_replaying)
-        machine = Machine(
+        return Machine(
             self.tid,
             self.name,
             body,
             encode_result=lambda value: definition.contract.encode_output(JSON, value),
             encode_error=JSON.encode_error,
-            context=enter_fresh(context),
+            context=enter_fresh(self),
         )
-        return machine
+
+    def context(self) -> Context:
+        """The context of the body; most bodies never ask for it."""
+        if self._context is None:
+            self._context = Context(
+                tid=str(self.tid), name=self.name, key=self.key, replaying=self._is_replaying
+            )
+        return self._context
+
+    def _is_replaying(self) -> bool:
+        return self.machine.replaying
 
     def replay(self, rows: list[Row]) -> None:
         """Bring the machine to where the journal is, and remember what only the journal knows.
@@ -187,10 +194,12 @@ class Resident:
 
     def answered(self, ordinal: int) -> None:
         """The call at `ordinal` has its outcome, or the body no longer waits for it."""
-        self.retries.pop(ordinal, None)
-        self.tries.pop(ordinal, None)
-        self.started.pop(ordinal, None)
-        self.children.pop(ordinal, None)
+        if self.tries or self.started:  # of most runs nothing of this is known
+            self.retries.pop(ordinal, None)
+            self.tries.pop(ordinal, None)
+            self.started.pop(ordinal, None)
+        if self.children:
+            self.children.pop(ordinal, None)
 
     def must_wait(self) -> bool:
         """Whether nothing is in progress: the run waits for time or for the outside world."""

@@ -21,12 +21,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
+
 from perdure.author.context import Context, Progress, enter
 from perdure.author.function import Function
 from perdure.core import duration
 from perdure.core.codec import JSON
 from perdure.core.errors import EncodingError, StepError, StepTimeout
 from perdure.core.events import Step
+from perdure.engine.lane import Lane
 from perdure.engine.threads import Call, Threads
 
 logger = logging.getLogger("perdure.engine")
@@ -43,7 +46,7 @@ class Flown(Protocol):
     key: str | None
 
 
-class Flight:
+class Flight(msgspec.Struct, eq=False):
     """One attempt of one step.
 
     Attributes:
@@ -54,45 +57,20 @@ class Flight:
         on_progress: Where its progress goes: (tid, ordinal, progress).
     """
 
-    __slots__ = (
-        "_context",
-        "attempt",
-        "call",
-        "command",
-        "deadline",
-        "function",
-        "is_over",
-        "is_timed_out",
-        "on_progress",
-        "ordinal",
-        "run",
-        "task",
-        "tid",
-        "timer",
-    )
-
-    def __init__(
-        self,
-        command: Step,
-        function: Function[Any, Any],
-        attempt: int,
-        run: Flown,
-        on_progress: Callable[[int, int, Progress], None],
-    ) -> None:
-        self.command = command
-        self.ordinal = command.ordinal
-        self.function = function
-        self.attempt = attempt
-        self.run = run
-        self.tid = run.tid
-        self.on_progress = on_progress
-        self.task: asyncio.Task[None] | None = None
-        self.call: Call | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.deadline = math.inf
-        self.is_over = False
-        self.is_timed_out = False
-        self._context: Context | None = None
+    command: Step
+    ordinal: int
+    function: Function[Any, Any]
+    attempt: int
+    run: Flown
+    tid: int
+    on_progress: Callable[[int, int, Progress], None]
+    task: asyncio.Task[None] | None = None
+    call: Call | None = None
+    timer: asyncio.TimerHandle | None = None
+    deadline: float = math.inf
+    is_over: bool = False
+    is_timed_out: bool = False
+    _context: Context | None = None
 
     def context(self) -> Context:
         """The context of the body; most bodies never ask for it."""
@@ -149,6 +127,7 @@ class Steps:
         # Every attempt starts from the contextvars of the worker's start: those of whoever happened
         # to wake the loop are none of its business.
         self._variables = contextvars.copy_context()
+        self._lane: Lane[Flight] = Lane(loop, self._run_async, self._drop)
 
     def launch(self, flight: Flight) -> None:
         """Start an attempt."""
@@ -162,22 +141,17 @@ class Steps:
             return
         if function.contract.injected:
             kwargs = function.bind_injected(kwargs, flight.context())
-        variables = enter(self._variables, flight)
         if function.contract.is_async:
-            body = self._run_async(flight, args, kwargs)
-            if self._loop.get_task_factory() is None:
-                flight.task = asyncio.Task(body, loop=self._loop, context=variables)
-            else:
-                flight.task = self._loop.create_task(body, context=variables)
+            self._lane.add(flight, args, kwargs)
         else:
+            variables = enter(self._variables, flight)
             flight.call = self._threads.submit(
                 lambda: variables.run(self._run_in_thread, flight, args, kwargs)
             )
-            return  # its time begins with its body: it may have to wait for a thread
-        self._start_timer(flight)
 
     def _start_timer(self, flight: Flight) -> None:
-        if flight.function.timeout is not None and not flight.is_over:
+        if not flight.is_over:
+            assert flight.function.timeout is not None
             seconds = flight.function.timeout / 1_000_000
             flight.deadline = self._loop.time() + seconds
             flight.timer = self._loop.call_later(seconds, self._time_out, flight)
@@ -197,6 +171,8 @@ class Steps:
         if not self._may_begin():
             self._postpone(flight)
             return
+        if flight.function.timeout is not None:
+            self._start_timer(flight)
         value: str | None = None
         error: BaseException | None = None
         try:
@@ -250,6 +226,11 @@ class Steps:
         if not flight.is_over:
             self._close(flight)
             self._postponed(flight)
+
+    def _drop(self, flight: Flight) -> None:
+        if not flight.is_over:
+            self._close(flight)
+            self._interrupted(flight)
 
     def _time_out(self, flight: Flight) -> None:
         flight.timer = None

@@ -150,11 +150,13 @@ class Loop(Refusals):
         machine = self.machine
         return (machine.now - machine.began) / 1e6
 
-    def run(self, limit: int) -> BaseException | None:
+    def run(self, limit: int, main: Task | None = None) -> BaseException | None:
         """Run until nothing is ready; what ends the run at once, or None.
 
         Args:
             limit: So many callbacks may run in a row without a new call.
+            main: The body; once it is done, what others of its tasks would still do is of no
+                interest.
         """
         ready = self.ready
         popleft = ready.popleft
@@ -176,6 +178,8 @@ class Loop(Refusals):
                 return error
             except BaseException as error:  # noqa: BLE001 - the host must survive any body
                 self.machine.background_errors.append(error)
+            if main is not None and main.done():
+                ready.clear()
         return None
 
     # --- futures and tasks ---------------------------------------------------------------------

@@ -179,14 +179,16 @@ class Machine:
             self.replaying = False
 
     def _deliver(self, event: Event, at: int) -> list[Command]:
-        self.now = max(self.now, at)
+        if at > self.now:
+            self.now = at
         if self.ending is not None:
             return []
-        if self.loop.is_over:
+        loop = self.loop
+        if loop.is_over:
             raise RuntimeError(f"the machine of run {self.tid} ({self.name}) is closed; replay it")
         commands = self._commands = []
         self._fresh = self.calls
-        self.loop.is_open = True
+        loop.is_open = True
         try:
             kind = event.kind
             if kind is EventKind.STEP_COMPLETED or kind is EventKind.CHILD_COMPLETED:
@@ -199,10 +201,10 @@ class Machine:
                 self._start()
             elif kind is EventKind.CANCEL_REQUESTED:
                 self._cancel(event)
-            if self.loop.ready:
+            if loop.ready:
                 self._run()
         finally:
-            self.loop.is_open = False
+            loop.is_open = False
         if self._void:
             commands = [each for each in commands if _ordinal(each) not in self._void]
             self._void.clear()
@@ -258,7 +260,6 @@ class Machine:
             self._end(Fail(self._encode_error(error)))
             return
         self._main = self.loop.create_task(coro, context=context)
-        self._main.add_done_callback(self._quit, context=context)
 
     def _cancel(self, event: Event) -> None:
         if self._is_cancelled or self._main is None:
@@ -269,16 +270,12 @@ class Machine:
     # --- ending ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        error = self.loop.run(self.max_handles)
         main = self._main
+        error = self.loop.run(self.max_handles, main)
         if error is not None:
             self._end(Fail(self._encode_error(error)))
         elif main is not None and main.done():
             self._end(self._ending(main))
-
-    def _quit(self, main: asyncio.Future[Any]) -> None:
-        """The body is done: what others of its tasks would still do is of no interest."""
-        self.loop.ready.clear()
 
     def _ending(self, main: Task) -> Ending:
         if main.cancelled():

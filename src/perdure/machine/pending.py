@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from perdure.core.events import Child, Step, Timer
 from perdure.machine.futures import Call, TimerHandle
 
@@ -20,7 +22,7 @@ class Target(Protocol):
         ...
 
 
-class Pending:
+class Pending(msgspec.Struct, eq=False):
     """A call without an outcome.
 
     Attributes:
@@ -31,21 +33,11 @@ class Pending:
         handle: The callback of a timer; None for other calls.
     """
 
-    __slots__ = ("command", "future", "handle", "ordinal", "target")
-
-    def __init__(
-        self,
-        ordinal: int,
-        command: Step | Timer | Child,
-        target: Target | None,
-        future: Call | None,
-        handle: TimerHandle | None = None,
-    ) -> None:
-        self.ordinal = ordinal
-        self.command = command
-        self.target = target
-        self.future = future
-        self.handle = handle
+    ordinal: int
+    command: Step | Timer | Child
+    target: Target | None
+    future: Call | None
+    handle: TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<Pending {self.command!r}>"

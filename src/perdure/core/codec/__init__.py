@@ -64,7 +64,7 @@ class Codec:
         Args:
             transforms: The stages that JSON text goes through, in this order, on its way out.
         """
-        self._transforms = tuple(transforms)
+        self.transforms = tuple(transforms)
         self._by_id = {transform.id: transform for transform in transforms}
 
     def encode(
@@ -89,7 +89,7 @@ class Codec:
             text = shape.write(value)
         except Exception as error:  # noqa: BLE001 - code of the user's runs in there
             _refuse(error, value, at, subject, writing=True)
-        if self._transforms or (text.startswith(_ENVELOPE) and _is_raw(shape)):
+        if self.transforms or (text.startswith(_ENVELOPE) and _is_raw(shape)):
             return self._seal(text)
         return text
 
@@ -137,14 +137,14 @@ class Codec:
 
     def seal(self, text: str) -> str:
         """Put JSON text through the transforms; without any it stays as it is."""
-        return self._seal(text) if self._transforms else text
+        return self._seal(text) if self.transforms else text
 
     def _seal(self, text: str) -> str:
         """An envelope that names the transforms, perhaps none."""
         data = text.encode()
-        for transform in self._transforms:
+        for transform in self.transforms:
             data = transform.encode(data)
-        ids = [transform.id for transform in self._transforms]
+        ids = [transform.id for transform in self.transforms]
         sealed = {"$codec": ids, "data": b64encode(data).decode()}
         return msgspec.json.encode(sealed).decode()
 

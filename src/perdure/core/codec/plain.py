@@ -82,7 +82,10 @@ class IntNode(PlainNode):
 
     def __init__(self) -> None:
         """Make the node."""
-        super().__init__(int, _is_64_bit)
+        super().__init__(int)
+
+    def fits(self, value: object) -> bool:
+        return type(value) is int and untyped.SMALLEST <= value <= untyped.LARGEST
 
     def fits_all(self, values: Collection[object]) -> bool:
         return untyped.are_64_bit(values)
@@ -114,10 +117,6 @@ class FloatNode(PlainNode):
             written = self.write(value)
             return written if type(written) is float else value
         return super().read(plain)
-
-
-def _is_64_bit(value: int) -> bool:
-    return untyped.SMALLEST <= value <= untyped.LARGEST
 
 
 def _has_plain_offset(value: datetime | time) -> bool:

@@ -50,6 +50,10 @@ def bear(session: Session, in_bulk: bool, runs: Sequence[NewRun]) -> list[NewRun
 
     Returns those that were not there before.
     """
+    if in_bulk and not any(new.key is not None for new in runs):
+        _check_workers(session, runs)
+        _insert_new(session, runs)
+        return list(runs)
     borne: list[NewRun] = []
     for new, stored in zip(runs, submit(session, in_bulk, runs), strict=True):
         if stored.is_new:
@@ -85,16 +89,21 @@ def _insert(session: Session, new: NewRun) -> Submitted:
 def _insert_all(session: Session, runs: Sequence[NewRun]) -> list[Submitted]:
     """Insert runs of which none is there, but for those whose key is taken."""
     answers: list[Submitted] = []
-    columns: list[tuple[Any, ...]] = []
+    unheld: list[NewRun] = []
     for new in runs:
         holder = new.tid if new.key is None else _take_key(session, new, new.key)
         answers.append(Submitted(tid=holder, is_new=holder == new.tid))
         if holder == new.tid:
-            columns.append(_columns(new))
-            if len(new.input) > LONG:
-                put(session, new.tid, OF_RUN, "input", new.input)
-    bulk.run(session, _INSERT_RUN, columns)
+            unheld.append(new)
+    _insert_new(session, unheld)
     return answers
+
+
+def _insert_new(session: Session, runs: Sequence[NewRun]) -> None:
+    for new in runs:
+        if len(new.input) > LONG:
+            put(session, new.tid, OF_RUN, "input", new.input)
+    bulk.run(session, _INSERT_RUN, [_columns(new) for new in runs])
 
 
 def _columns(new: NewRun) -> tuple[Any, ...]:

@@ -82,11 +82,9 @@ class Database(Protocol):
         """
         ...
 
-    def write_alone(
-        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run a verb of a single statement, which is its own transaction: committed when this
-        returns, undone if it raises."""
+    def write_alone(self, sql: str, params: Params) -> int:
+        """Execute a single statement that is its own transaction: committed when this returns,
+        undone if it raises. Returns how many rows it touched."""
         ...
 
     def poke(self) -> None:

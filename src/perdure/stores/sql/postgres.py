@@ -168,10 +168,8 @@ class PostgresDatabase:
     ) -> T:
         return self.write(verb, *args, **kwargs)  # workers outlive a power cut of the database
 
-    def write_alone(
-        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return self.write(verb, *args, **kwargs)
+    def write_alone(self, sql: str, params: Params) -> int:
+        return self.write(_run, sql, params)
 
     def poke(self) -> None:
         if not self._lock.acquire(timeout=0.05):
@@ -422,3 +420,7 @@ def _sentence(error: psycopg.Error) -> str:
 def _without_password(url: str) -> str:
     without = re.sub(r"(://[^:/@?]*):[^@/]*@", r"\1@", url)
     return re.sub(r"([?&]password=)[^&]*", r"\1…", without)
+
+
+def _run(session: Session, sql: str, params: Params) -> int:
+    return session.run(sql, params)

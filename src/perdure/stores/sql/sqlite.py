@@ -130,18 +130,18 @@ class SqliteDatabase:
             finally:
                 self._sync_fully()
 
-    def write_alone(
-        self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    def write_alone(self, sql: str, params: Params) -> int:
         with self._lock:
             session = self._writable()
             try:
-                answer = verb(session, *args, **kwargs)
-                self._count_commit(session)
+                touched = session.run(sql, params)
             except sqlite3.Error as error:
                 self._roll_back()
                 raise self._explained(error) from error
-            return answer
+            self._commits += 1
+            if self._commits == _MANY_COMMITS:
+                self._lengthen_log(session)
+            return touched
 
     def _transact(
         self,
@@ -154,7 +154,9 @@ class SqliteDatabase:
             session.run("BEGIN IMMEDIATE")
             answer = verb(session, *args, **kwargs)
             session.run("COMMIT")
-            self._count_commit(session)
+            self._commits += 1
+            if self._commits == _MANY_COMMITS:
+                self._lengthen_log(session)
         except BaseException as error:
             self._roll_back()
             if isinstance(error, sqlite3.Error):
@@ -301,11 +303,6 @@ class SqliteDatabase:
                     f"stays {mode!r}); put it on a local disk"
                 )
             return
-
-    def _count_commit(self, session: SqliteSession) -> None:
-        self._commits += 1
-        if self._commits == _MANY_COMMITS:
-            self._lengthen_log(session)
 
     def _lengthen_log(self, session: SqliteSession) -> None:
         """Write zeros behind the end of the log, which SQLite takes for the end of what is valid.

@@ -40,9 +40,10 @@ def turn(
     database: Database, turns: Sequence[Turn], newborn: Sequence[NewRun], now: int
 ) -> list[Verdict]:
     """See `Store.turn`."""
-    is_alone = len(turns) == 1 and not newborn and is_plain(turns[0])
-    if is_alone and database.write_alone(append_held, turns[0]):
-        return [Verdict.COMMITTED]
+    if len(turns) == 1 and not newborn:
+        alone = turns[0]
+        if is_plain(alone) and database.write_alone(_APPEND_HELD, held_row(alone)):
+            return [Verdict.COMMITTED]
     return bulk.write(database, commit, turns, newborn, now)
 
 
@@ -63,30 +64,24 @@ def is_plain(turn: Turn) -> bool:
     return len(row.commands) <= LONG and (value is None or len(value) <= LONG)
 
 
-def append_held(session: Session, turn: Turn) -> bool:
-    """Append the row of a plain turn if its run is held; False: it was not written."""
+def held_row(turn: Turn) -> tuple[Any, ...]:
+    """The parameters of `_APPEND_HELD` for a plain turn."""
     row = turn.rows[0]
     event = row.event
     tid = turn.tid
     return (
-        session.run(
-            _APPEND_HELD,
-            (
-                tid,
-                row.seq,
-                row.at,
-                row.attempt,
-                event.kind._value_,  # `value` is a property, and three times as slow
-                event.ordinal,
-                event.step_attempt,
-                event.due,
-                event.value,
-                row.commands,
-                tid,
-                turn.attempt,
-            ),
-        )
-        > 0
+        tid,
+        row.seq,
+        row.at,
+        row.attempt,
+        event.kind._value_,  # `value` is a property, and three times as slow
+        event.ordinal,
+        event.step_attempt,
+        event.due,
+        event.value,
+        row.commands,
+        tid,
+        turn.attempt,
     )
 
 
