@@ -40,7 +40,7 @@ def read_inputs(
     if isinstance(value, list):
         value = _by_name(contract, cast("list[object]", value))
     if isinstance(value, dict):
-        return contract.decode_input(JSON, json.dumps(value))
+        return contract.decode_input(JSON, json.dumps(value), strict=True)
     raise click.UsageError(
         f"--input is {json.dumps(value)}; write an object by parameter name, as in "
         '{"order": 42}, or an array by position, as in [42]'

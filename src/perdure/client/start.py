@@ -134,7 +134,7 @@ def _connection() -> Connection:
 
 def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run[Any]:
     definition, key = _checked(what, key)
-    payload = definition.contract.encode_input(JSON, args, kwargs)
+    payload = definition.contract.accept_input(JSON, args, kwargs)
     host = current_host()
     worker = host.running() if host is not None else None
     if worker is None:
