@@ -16,7 +16,7 @@ from perdure.author.workflow import Workflow
 from perdure.client.connection import Connection
 from perdure.client.host import Host, current_host
 from perdure.client.journal import Entry, Reader
-from perdure.client.serving import Caretaker
+from perdure.client.serving import Caretaker, say_what_goes_on
 from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
 from perdure.core import duration
 from perdure.core.codec import JSON, Shape
@@ -149,9 +149,13 @@ class Run(Generic[R]):
                 "result() and wait() would block the loop that executes the run; write: await run"
             )
         tid = self._stored_tid()
-        record = wait_until_final(
-            self._connection.store, host, tid, seconds, look_after=self._caretaker(host)
-        )
+        try:
+            record = wait_until_final(
+                self._connection.store, host, tid, seconds, look_after=self._caretaker(host)
+            )
+        except KeyboardInterrupt:
+            say_what_goes_on(self._connection, tid)
+            raise
         if record is None:
             now = self.record()
             raise TimeoutError(f"run {tid} is still {now.status} after {seconds:g} s")

@@ -19,10 +19,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from perdure.client.connection import Connection, connect
+from perdure.client.serving import ensure_continued, say_what_goes_on
 from perdure.core.errors import SettingsError, UsageError
 from perdure.core.run import NewRun
 from perdure.engine.intake import Newcomer
 from perdure.engine.resident import Definition, Resident
+from perdure.project.discovery import refuse_while_loading
 from perdure.project.folder import Project
 from perdure.store import Store
 from perdure.worker.worker import Outcome, Worker
@@ -109,6 +111,7 @@ class Host:
             loop.call_soon_threadsafe(worker.request_stop)
         thread.join()
         self._thread = self._worker = self._loop = None
+        self._leave()
         self._disconnect()
 
     async def __aenter__(self) -> Self:
@@ -133,12 +136,19 @@ class Host:
                 kind, KeyboardInterrupt | asyncio.CancelledError
             )
             await worker.close(INTERRUPTED_GRACE if interrupted else None)
+            self._leave()
         self._loop = None
         self._disconnect()
 
     def _check_fresh(self) -> None:
         if self._worker is not None or self._thread is not None:
             raise UsageError("this host is open already; make another one with perdure.open()")
+
+    def _leave(self) -> None:
+        """See to it that what is unfinished goes on without this host."""
+        connection = self.connection
+        if connection.project is not None:
+            ensure_continued(connection.project, connection.settings, connection.store)
 
     def _disconnect(self) -> None:
         store, self._own_store = self._own_store, None
@@ -219,13 +229,17 @@ class Host:
             return resident
 
         resident = self.call(begin)
-        while not stored.wait(1.0):
-            if self.running() is None:
-                # The host was closed before it came to that: the run is for whoever claims it.
-                self.connection.store.submit([dataclasses.replace(run, worker=None)])
-                resident.birth = None
-                break
-            log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
+        try:
+            while not stored.wait(1.0):
+                if self.running() is None:
+                    # The host was closed before it came to that: it is for whoever claims it.
+                    self.connection.store.submit([dataclasses.replace(run, worker=None)])
+                    resident.birth = None
+                    break
+                log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
+        except KeyboardInterrupt:
+            say_what_goes_on(self.connection, run.tid)
+            raise
         return resident
 
     def queue(self, run: NewRun) -> Newcomer | None:
@@ -300,8 +314,9 @@ def open(*, project: Project | str | os.PathLike[str] | None = None, **settings:
     """Host a worker in this process: ``with perdure.open():`` or ``async with perdure.open():``.
 
     Inside the block, runs that are started execute here; when it ends, steps that run are waited
-    for (`worker.drain`), and what is unfinished is handed back: it goes on with the next host or
-    worker that knows its code.
+    for (`worker.drain`), and what is unfinished is handed back: the project's background worker
+    goes on with it (on PostgreSQL, or without `worker.autostart`: the next host or worker that
+    knows its code).
 
     Args:
         project: A project's folder; by default the one around the current folder.
@@ -318,6 +333,7 @@ def open(*, project: Project | str | os.PathLike[str] | None = None, **settings:
 
     if project is not None and not isinstance(project, Project):
         project = find_or_create_at(Path(project))
+    refuse_while_loading("perdure.open()")
     check_for_hosts(settings)
     connection = connect(project, **settings)
     return Host(connection, owns_connection=bool(settings))

@@ -19,6 +19,7 @@ from perdure.core.run import NewRun, Status
 from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
 from perdure.machine import current
+from perdure.project.discovery import refuse_while_loading
 from perdure.store import RunFilter
 from perdure.stores.lookup import find_tid
 
@@ -76,6 +77,7 @@ def run(
 
     Args, Raises: As `start` and `Run.result`.
     """
+    refuse_while_loading(f"perdure.run({getattr(what, 'name', what)}, …)")
     if asyncio._get_running_loop() is not None:
         raise UsageError(
             "perdure.run() blocks; in async code write: async with perdure.open(): await start(…)"
@@ -134,6 +136,7 @@ def _connection() -> Connection:
 
 def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run[Any]:
     definition, key = _checked(what, key)
+    refuse_while_loading(f"start({definition.name}, …)")
     payload = definition.contract.accept_input(JSON, args, kwargs)
     host = current_host()
     worker = host.running() if host is not None else None
@@ -143,8 +146,9 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
     source = connection.source_of(definition.fn)
     if host is None and not source:
         raise UsageError(
-            f"{definition.name}() is declared where no worker can import it (a shell or notebook); "
-            "put it into a module, or run it here: with perdure.open(): …"
+            f"{definition.name}() is declared where no worker can import it (python -c, python -, "
+            "a shell or a notebook); put it into a file, or run it here: perdure.run(…), or start it "
+            "in: with perdure.open(): …"
         )
     store = connection.store
     at = store.now()

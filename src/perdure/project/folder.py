@@ -56,6 +56,11 @@ class Project:
         # A namespace may be called anything; a file may not.
         return self.home / f"worker-{namespace.encode().hex()}.lock"
 
+    def stop_mark(self, namespace: str = "default") -> Path:
+        """There while the background worker of a namespace was stopped by a person: then a command
+        that only looks does not start it again."""
+        return self.worker_lock(namespace).with_suffix(".stopped")
+
     @property
     def logs(self) -> Path:
         """The folder of log files; made by whoever writes the first one."""
