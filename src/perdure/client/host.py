@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 
 from perdure.client.connection import Connection, connect
 from perdure.client.serving import ensure_continued, say_what_goes_on
-from perdure.core.errors import SettingsError, UsageError
+from perdure.core.errors import SettingsError, StoreError, UsageError
 from perdure.core.run import NewRun
 from perdure.engine.intake import Newcomer
 from perdure.engine.resident import Definition, Resident
@@ -89,9 +89,12 @@ class Host:
         started.wait()
         if errors:
             self._thread.join()
-            self._thread = None
+            self._thread = self._loop = None
             self._disconnect()
-            raise errors[0]
+            error = errors[0]
+            if isinstance(error, StoreError):
+                raise error.with_traceback(None) from None
+            raise error
         _hosts.append(self)
         return self
 
@@ -117,8 +120,16 @@ class Host:
     async def __aenter__(self) -> Self:
         self._check_fresh()
         self._loop = asyncio.get_running_loop()
-        self._worker = self._new_worker(is_shared=True)
-        await self._worker.start()
+        worker = self._new_worker(is_shared=True)
+        try:
+            await worker.start()
+        except BaseException as error:
+            self._loop = None
+            self._disconnect()
+            if isinstance(error, StoreError):
+                raise error.with_traceback(None) from None
+            raise
+        self._worker = worker
         _hosts.append(self)
         return self
 
