@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from perdure.core.events import Row
     from perdure.engine.engine import Ending
     from perdure.engine.intake import Newcomer
-    from perdure.engine.resident import Resident
+    from perdure.engine.resident import Definition, Resident
 
 R = TypeVar("R")
 
@@ -54,11 +54,13 @@ class Run(Generic[R]):
         *,
         name: str = "",
         resident: Resident | Newcomer | None = None,
+        definition: Definition | None = None,
     ) -> None:
         self._connection = connection
         self._tid = tid
         self._name = name
         self._resident = resident
+        self._definition = definition
 
     # --- identity ---------------------------------------------------------------------------------
 
@@ -210,9 +212,7 @@ class Run(Generic[R]):
     ) -> R:
         name = record.name if record is not None else self._name
         if status is Status.COMPLETED:
-            definition = registry.find(name, record.version if record is not None else "")
-            if definition is None:
-                definition = registry.latest(name)
+            definition = self._definition_of(name, record)
             if isinstance(definition, Workflow | Function):
                 return cast(R, definition.contract.decode_output(JSON, output or "null"))
             return cast(R, JSON.decode(output or "null", Shape.of(Any)))
@@ -224,6 +224,15 @@ class Run(Generic[R]):
             why = f": {_class_of(cause)}: {cause}" if cause is not None else ""
             raise RunFailed(f"run {tid} of {name} failed{why}", tid=tid) from cause
         raise RunError(f"run {tid} of {name} ended as {status}", tid=tid) from cause
+
+    def _definition_of(self, name: str, record: Record | None) -> object:
+        """What says how the result is read: what was started here, if it is that (who has the key
+        may be of another version), else what is declared under the name."""
+        mine = self._definition
+        if mine is not None and (record is None or record.version == mine.version):
+            return mine
+        version = record.version if record is not None else ""
+        return registry.find(name, version) or registry.latest(name)
 
     # --- its journal ------------------------------------------------------------------------------
 

@@ -168,7 +168,7 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
     if host is not None and key is None:
         begun = host.begin(new, definition) if new.worker is not None else host.queue(new)
         if begun is not None:
-            return Run(connection, new.tid, name=new.name, resident=begun)
+            return Run(connection, new.tid, name=new.name, resident=begun, definition=definition)
     submitted, new = _submit(connection, new)
     if host is not None and new.worker is not None and submitted.is_new:
         host.begin_stored(new, definition)
@@ -178,7 +178,7 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
             host.wake()
         else:
             ensure_served(connection, new.name)
-    return Run(connection, submitted.tid, name=new.name)
+    return Run(connection, submitted.tid, name=new.name, definition=definition)
 
 
 def _checked(what: object, key: str | None) -> tuple[Definition, str | None]:
