@@ -365,7 +365,7 @@ def check_for_hosts(settings: Mapping[str, object]) -> None:
         if key.partition(".")[0] == "log":
             raise SettingsError(
                 f"{key} = {settings[key]!r} in the call has no effect in a host, whose logging is "
-                "the application's; add perdure.author.logs.ContextFilter to a handler instead"
+                "the application's; add perdure.ContextFilter to a handler instead"
             )
 
 
