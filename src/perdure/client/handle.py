@@ -20,6 +20,7 @@ from perdure.client.serving import Caretaker, say_what_goes_on
 from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
 from perdure.core import duration
 from perdure.core.codec import JSON, Shape
+from perdure.core.codec.failures import TRACEBACK
 from perdure.core.decide import Delivered, NewMail
 from perdure.core.duration import Duration
 from perdure.core.errors import (
@@ -222,6 +223,10 @@ class Run(Generic[R]):
             raise RunCancelled(f"run {tid} of {name} was cancelled", tid=tid) from cause
         if status is Status.FAILED:
             why = f": {_class_of(cause)}: {cause}" if cause is not None else ""
+            recorded = getattr(cause, TRACEBACK, "")
+            if cause is not None and recorded:
+                # It was rebuilt from the journal: without this it would show no line of its own.
+                cause.add_note(f"As it was recorded:\n{recorded.rstrip()}")
             raise RunFailed(f"run {tid} of {name} failed{why}", tid=tid) from cause
         raise RunError(f"run {tid} of {name} ended as {status}", tid=tid) from cause
 
