@@ -30,7 +30,7 @@ def execute(arguments: Sequence[str], *, prog_name: str = "perdure") -> int:
         code = root.main(list(arguments), prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx is not None else error.format_message())
+        click.echo(error.ctx.get_help())
         return exits.BAD_USE
     except click.ClickException as error:
         return _refuse(error)
