@@ -131,18 +131,20 @@ def test_a_host_that_leaves_nothing_starts_nothing(project: Perdure) -> None:
             "    with perdure.open():\n        start(nap, 3)\n",
             {"PERDURE_WORKER_AUTOSTART": "false"},
         ),
+        ("    with perdure.open(store='other.db'):\n        start(nap, 3)\n", {}),
         ("    with perdure.open(store='memory:'):\n        start(nap, 3)\n", {}),
         (
             "    with perdure.open(worker={'autostart': False}):\n        start(nap, 3)\n",
             {},
         ),
     ],
-    ids=["environment", "memory", "call"],
+    ids=["environment", "another store", "memory", "call"],
 )
 def test_no_worker_is_started_where_none_is_wanted(
     project: Perdure, main: str, env: dict[str, str]
 ) -> None:
-    """The setting is respected, and runs in memory are of no use to another process."""
+    """The setting is respected; runs in memory are of no use to another process, and a store that
+    only the call names would not be found by a worker."""
     run_script(project, main, **env)
     assert not (project.root / ".perdure/worker.lock").exists()
 

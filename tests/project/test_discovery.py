@@ -238,7 +238,7 @@ def test_a_module_that_fails_declares_nothing(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["perdure.open()", "perdure.run(declared_d)", "perdure.start(declared_d)"],
+    ["with perdure.open(): pass", "perdure.run(declared_d)", "perdure.start(declared_d)"],
 )
 def test_a_module_that_is_looked_into_starts_nothing(folder: Path, line: str) -> None:
     """Whoever looks for the code of a run would start another one; the sentence names the line."""
@@ -247,6 +247,12 @@ def test_a_module_that_is_looked_into_starts_nothing(folder: Path, line: str) ->
     )
     with pytest.raises(DiscoveryError, match=r"under `if __name__ == .*starts_d\.py, line 6\)$"):
         load_module("starts_d", folder)
+
+
+def test_a_module_may_make_the_host_that_its_application_enters(folder: Path) -> None:
+    """As web applications do: nothing is started by that."""
+    (folder / "makes_d.py").write_text("import perdure\n\nhost = perdure.open(store='memory:')\n")
+    assert attribute(load_module("makes_d", folder), "host")
 
 
 def test_a_program_that_stands_in_no_file_has_no_source(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,7 @@ class Host:
         self._disconnect()
 
     def _check_fresh(self) -> None:
+        refuse_while_loading("with perdure.open()")
         if self._worker is not None or self._thread is not None:
             raise UsageError("this host is open already; make another one with perdure.open()")
 
@@ -344,7 +345,6 @@ def open(*, project: Project | str | os.PathLike[str] | None = None, **settings:
 
     if project is not None and not isinstance(project, Project):
         project = find_or_create_at(Path(project))
-    refuse_while_loading("perdure.open()")
     check_for_hosts(settings)
     connection = connect(project, **settings)
     return Host(connection, owns_connection=bool(settings))

@@ -60,7 +60,7 @@ def ensure_continued(project: Project, settings: Settings, store: Store) -> bool
     if not may_start_worker(settings) or not settings.store.startswith("sqlite:"):
         return False
     try:
-        if not _is_abandoned(store, settings.namespace):
+        if not _is_abandoned(store, settings.namespace) or not _is_own(project, settings):
             return False
     except StoreError as error:
         import logging
@@ -83,6 +83,14 @@ def may_start_worker(settings: Settings) -> bool:
     return settings.worker.autostart and not settings.store.startswith("memory:")
 
 
+def _is_own(project: Project, settings: Settings) -> bool:
+    """Whether a worker of the project would work on this store, and not on another one because the
+    store was named by the call."""
+    from perdure.project.settings import load
+
+    return load(project).store == settings.store
+
+
 def say_what_goes_on(connection: Connection, tid: int) -> None:
     """Tell somebody who interrupts a program that waits what becomes of the run."""
     run = None if connection.is_memory else connection.store.get(tid)
@@ -93,7 +101,11 @@ def say_what_goes_on(connection: Connection, tid: int) -> None:
             "is kept; no other process can import its code, so it goes on when this code opens "
             "Perdure again"
         )
-    elif may_start_worker(connection.settings):
+    elif (
+        connection.project is not None
+        and may_start_worker(connection.settings)
+        and _is_own(connection.project, connection.settings)
+    ):
         fate = f"goes on in the background; wait for it: perdure wait {tid}"
     else:
         fate = f"goes on with the next worker; wait for it: perdure wait {tid}"
