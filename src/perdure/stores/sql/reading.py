@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from perdure.core.run import Kind, Run
@@ -157,6 +156,8 @@ def workers(session: Session) -> list[WorkerRow]:
 
 
 def _worker_of(record: Record) -> WorkerRow:
+    import json  # who looks at runs alone has no use for it
+
     serves = json.loads(record[10])
     return WorkerRow(
         id=record[0],
