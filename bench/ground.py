@@ -29,7 +29,9 @@ def project() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="project-", dir=PLACE))
     try:
         (folder / ".perdure").mkdir(mode=0o700)
-        (folder / "perdure.toml").write_text('modules = ["bench.workload"]\n', encoding="utf-8")
+        # Nobody but the processes of a measurement executes anything.
+        told = 'modules = ["bench.workload"]\n[worker]\nautostart = false\n'
+        (folder / "perdure.toml").write_text(told, encoding="utf-8")
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -23,6 +23,7 @@ SECTIONS: dict[str, list[str]] = {
     "Declaring": ["function", "step", "workflow", "Retry"],
     "In a body": ["sleep", "now", "random", "uuid4", "get_context", "Context"],
     "Running": ["open", "run", "start", "get_run", "list_runs", "Run", "Status"],
+    "Logging": ["ContextFilter", "JsonFormatter"],
     "Errors": [
         "PerdureError", "UsageError", "DeclarationError", "ContractError", "EncodingError",
         "DurationError", "SettingsError", "NotInWorkflow", "KeyConflict", "RunNotFound",
@@ -39,8 +40,8 @@ MADE: dict[type, list[str]] = {
 }
 """Classes that users meet without importing them, and what they may call there."""
 
-INTERNAL = {"Retry.of", "Retry.delay"}
-"""Members that the engine calls, and users have no use for."""
+INTERNAL = {"Retry.of", "Retry.delay", "ContextFilter.filter", "JsonFormatter.format"}
+"""Members that the engine or `logging` calls, and users have no use for."""
 
 INTRODUCTION = """\
 # Python

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from perdure.author.context import get_context as get_context
     from perdure.author.function import function as function
     from perdure.author.function import step as step
+    from perdure.author.logs import ContextFilter as ContextFilter
+    from perdure.author.logs import JsonFormatter as JsonFormatter
     from perdure.author.workflow import workflow as workflow
     from perdure.client.handle import Run as Run
     from perdure.client.host import open as open
@@ -73,6 +75,9 @@ _HOMES = {
     "list_runs": "perdure.client.start",
     "Run": "perdure.client.handle",
     "Status": "perdure.core.run",
+    # Logging
+    "ContextFilter": "perdure.author.logs",
+    "JsonFormatter": "perdure.author.logs",
     # Errors
     "PerdureError": "perdure.core.errors",
     "UsageError": "perdure.core.errors",
@@ -99,10 +104,12 @@ _HOMES = {
 
 __all__ = [
     "Context",
+    "ContextFilter",
     "ContractError",
     "DeclarationError",
     "DurationError",
     "EncodingError",
+    "JsonFormatter",
     "KeyConflict",
     "NonRetryable",
     "NotInWorkflow",

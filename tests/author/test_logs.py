@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import perdure
 from perdure.author.context import Context, enter_fresh
 from perdure.author.logs import ContextFilter, JsonFormatter, PlainFormatter, configure
 
@@ -122,3 +123,10 @@ def test_configure_sets_up_a_process_of_its_own() -> None:
         root.setLevel(level)
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["step_name"] == "charge"
+
+
+def test_what_an_application_needs_has_a_public_name() -> None:
+    """Its own handlers take the filter and the formatter from `perdure`."""
+    assert perdure.ContextFilter is ContextFilter
+    assert perdure.JsonFormatter is JsonFormatter
+    assert set(perdure.__all__) == {*perdure._HOMES, "__version__"}

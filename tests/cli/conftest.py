@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from perdure.project.folder import Project
 from perdure.store import WorkerRow
 from perdure.stores import open_store
 from perdure.worker.identity import Identity, is_proven_dead
+from perdure.worker.leader import LeaderLock
 
 SOURCE = Path(perdure.__file__).parents[1]
 DEADLINE = 20.0
@@ -194,6 +196,12 @@ class Perdure:
             for row in _registered(self.root / home / "perdure.db"):
                 if not is_proven_dead(row, here):
                     os.kill(row.pid, signal.SIGKILL)
+            # One that has just been started is not registered yet.
+            lock = LeaderLock(self.root / home / "worker.lock")
+            pid = (lock.holder() or {}).get("pid")
+            if isinstance(pid, int):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def _registered(database: Path) -> list[WorkerRow]:

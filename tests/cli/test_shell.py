@@ -89,7 +89,8 @@ def test_mistakes_are_one_sentence_with_the_nearest_name(
 FORBIDDEN = {
     "asyncio", "concurrent.futures", "difflib", "email", "http", "logging", "msgspec",
     "subprocess", "tempfile", "unittest", "uuid",
-    "perdure.author", "perdure.client", "perdure.engine", "perdure.machine", "perdure.worker",
+    "perdure.author", "perdure.client.connection", "perdure.client.handle", "perdure.client.host",
+    "perdure.engine", "perdure.machine", "perdure.worker",
 }  # fmt: skip
 
 

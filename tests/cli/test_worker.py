@@ -30,6 +30,7 @@ def test_a_worker_started_by_hand_serves_and_ends_in_good_order(project: Perdure
 
 def test_a_second_signal_hands_back_at_once(project: Perdure) -> None:
     """A worker that is told twice does not wait for its steps; the run is handed back."""
+    project.env["PERDURE_WORKER_AUTOSTART"] = "false"  # nobody takes it up while we look
     worker = project.worker()
     tid = project("run", "app:holding", "--arg", str(project.root), "--no-wait").stdout.strip()
     until((project.root / "running").exists)

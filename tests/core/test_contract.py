@@ -17,8 +17,10 @@ from collections.abc import (
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict, Unpack
 
+import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -470,3 +472,130 @@ def refs(schema: Any) -> set[str]:
         return set()
     found = set().union(*map(refs, schema.values())) if schema else set()
     return found | ({schema["$ref"]} if "$ref" in schema else set())
+
+
+@dataclasses.dataclass
+class Line:
+    name: str
+    price: int = 0
+
+
+@dataclasses.dataclass
+class Cart:
+    id: int
+    lines: list[Line] = dataclasses.field(default_factory=list)
+    note: str | None = None
+
+
+class Tagged(msgspec.Struct, tag="tagged"):
+    amount: int
+    unit: str = "EUR"
+
+
+class Parcel(TypedDict):
+    weight: int
+    amount: NotRequired[int]
+
+
+class Payment(pydantic.BaseModel):
+    amount: int
+    lines: list[Line] = []
+
+
+class Closed(pydantic.BaseModel, extra="forbid"):
+    amount: int
+
+
+def cart(cart: Cart) -> None: ...
+def tagged(tagged: Tagged) -> None: ...
+def parcel(parcel: Parcel) -> None: ...
+def payment(payment: Payment) -> None: ...
+def closed(closed: Closed) -> None: ...
+def either(value: Cart | Tagged | None) -> None: ...
+def several(carts: list[Cart], parcels: dict[str, Parcel] | None = None) -> None: ...
+
+
+STRANGERS: list[tuple[Callable[..., Any], Any, str, str]] = [
+    (cart, {"id": 1, "nte": "x"}, "cart.nte", "Cart, .*did you mean 'note'"),
+    (cart, {"id": 1, "lines": [{"name": "a", "prize": 3}]}, "cart.lines[0].prize", "'price'"),
+    (cart, {"id": 1, "zzz": 0}, "cart.zzz", "it has id, lines, note"),
+    (tagged, {"type": "tagged", "amuont": 1}, "tagged.amuont", "'amount'"),
+    (parcel, {"weight": 1, "amuont": 3}, "parcel.amuont", "'amount'"),
+    (either, {"id": 1, "nte": 2}, "value.nte", "'note'"),
+    (several, [{"id": 1}, {"id": 2, "nte": 3}], "carts[1].nte", "'note'"),
+]
+
+
+@pytest.mark.parametrize(("fn", "value", "path", "hint"), STRANGERS)
+def test_fields_that_a_record_does_not_have_are_refused_from_outside(
+    fn: Callable[..., Any], value: Any, path: str, hint: str
+) -> None:
+    """A misspelt field would be dropped without a word; all ways in say where it is, and what is near."""
+    contract = Contract.of(fn)
+    text = json.dumps(value)
+    (name,) = (name for name, one in contract.inputs.items() if one.is_required)
+    for give in (
+        lambda: contract.accept_input(JSON, (value,), {}),
+        lambda: contract.parse_input(JSON, (text,), {}),
+        lambda: contract.decode_input(JSON, f'{{"{name}":{text}}}', strict=True),
+    ):
+        with pytest.raises(ContractError, match=hint) as caught:
+            give()
+        assert caught.value.path == path
+
+
+def test_fields_that_a_journal_has_too_many_are_passed_over() -> None:
+    """Older code had them; what it wrote is still read."""
+    text = '{"cart":{"id":1,"gone":2,"lines":[{"name":"a","gone":{}}]}}'
+    assert Contract.of(cart).decode_input(JSON, text) == ((Cart(1, [Line("a")]),), {})
+    text = '{"tagged":{"type":"tagged","amount":1,"gone":2}}'
+    assert Contract.of(tagged).decode_input(JSON, text) == ((Tagged(1),), {})
+
+
+def test_models_have_their_own_rule_for_fields_too_many() -> None:
+    """Pydantic's `extra`; by default they are ignored."""
+    assert Contract.of(payment).accept_input(JSON, ({"amount": 1, "x": 2},), {}) == (
+        '{"payment":{"amount":1,"lines":[]}}'
+    )
+    with pytest.raises(ContractError, match="Extra inputs are not permitted") as caught:
+        Contract.of(closed).accept_input(JSON, ({"amount": 1, "x": 2},), {})
+    assert caught.value.path == "closed.x"
+
+
+@pytest.mark.parametrize(
+    ("fn", "plain", "value"),
+    [
+        (cart, {"id": 1}, Cart(1)),
+        (cart, {"id": 1, "lines": [{"name": "a"}]}, Cart(1, [Line("a")])),
+        (tagged, {"amount": 1}, Tagged(1)),
+        (payment, {"amount": 1, "lines": [{"name": "a"}]}, Payment(amount=1, lines=[Line("a")])),
+        (several, [{"id": 1}], [Cart(1)]),
+    ],
+)
+def test_plain_data_is_taken_for_a_record_from_outside(
+    fn: Callable[..., Any], plain: Any, value: Any
+) -> None:
+    """A dict, as it comes from JSON, is written down as the record that it stands for: with the same
+    key it is the same run."""
+    contract = Contract.of(fn)
+    written = contract.encode_input(JSON, (value,), {})
+    assert contract.accept_input(JSON, (plain,), {}) == written
+    assert contract.accept_input(JSON, (value,), {}) == written
+    args, kwargs = contract.decode_input(
+        JSON, f'{{"{next(iter(contract.inputs))}":{json.dumps(plain)}}}', strict=True
+    )
+    assert contract.encode_input(JSON, args, kwargs) == written
+    with pytest.raises(ContractError):  # in a body types say what is meant
+        contract.encode_input(JSON, (plain,), {})
+
+
+def test_plain_data_that_does_not_fit_is_refused_by_its_path() -> None:
+    """The sentence says what is missing where."""
+    with pytest.raises(ContractError, match="contract says int") as caught:
+        Contract.of(cart).accept_input(JSON, ({"lines": []},), {})
+    assert caught.value.path == "cart.id"
+    with pytest.raises(ContractError, match="Field required") as caught:
+        Contract.of(payment).accept_input(JSON, ({"amuont": 1},), {})
+    assert caught.value.path == "payment.amount"
+    with pytest.raises(ContractError, match=r"3 \(int\) at cart; its contract says Cart"):
+        Contract.of(cart).accept_input(JSON, (3,), {})

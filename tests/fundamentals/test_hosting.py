@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -306,3 +307,24 @@ def test_settings_that_a_host_would_not_follow_are_refused(open_host, settings, 
     """They are for worker processes; the sentence says what to do in an application."""
     with pytest.raises(SettingsError, match=mend):
         open_host(**settings)
+
+
+def test_a_handle_reads_the_result_by_the_workflow_that_was_started(host):
+    """Another declaration of the same name, made meanwhile, says nothing about this run."""
+
+    @dataclass
+    class Box:
+        size: int
+
+    def declare(output):
+        async def boxed() -> output:
+            return Box(3) if output is Box else {"size": 3}
+
+        return workflow(boxed)
+
+    handle = start(declare(Box))
+    by_key = start(declare(Box), key="box")
+    assert handle.wait(10) is by_key.wait(10) is Status.COMPLETED
+    declare(dict[str, int])
+    assert handle.result() == Box(3)
+    assert by_key.result() == Box(3)

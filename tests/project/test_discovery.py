@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+import perdure.client.start  # noqa: F401 - what a test imports first is forgotten after it
+from perdure.author import registry
 from perdure.core.errors import DiscoveryError
 from perdure.project.discovery import load_module, resolve, source_of
 
@@ -219,3 +221,47 @@ def test_an_interactive_session_has_no_source(folder: Path) -> None:
         "from perdure.project.discovery import source_of\ndef f(): ...\nprint(repr(source_of(f)))"
     )
     assert run_script("-c", code, cwd=folder) == ["''"]
+
+
+def test_a_module_that_fails_declares_nothing(folder: Path) -> None:
+    """Half a module is no code to execute: what it declared before it failed is forgotten."""
+    (folder / "half_d.py").write_text(
+        "from perdure import function\n\n@function\ndef half_declared() -> None: ...\n\n1 / 0\n"
+    )
+    seen = registry.count()
+    with pytest.raises(DiscoveryError, match="ZeroDivisionError"):
+        load_module("half_d", folder)
+    assert registry.find("half_declared") is None
+    assert registry.latest("half_declared") is None
+    assert registry.count() != seen
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["with perdure.open(): pass", "perdure.run(declared_d)", "perdure.start(declared_d)"],
+)
+def test_a_module_that_is_looked_into_starts_nothing(folder: Path, line: str) -> None:
+    """Whoever looks for the code of a run would start another one; the sentence names the line."""
+    (folder / "starts_d.py").write_text(
+        "import perdure\n\n@perdure.function\ndef declared_d() -> None: ...\n\n" + line + "\n"
+    )
+    with pytest.raises(DiscoveryError, match=r"under `if __name__ == .*starts_d\.py, line 6\)$"):
+        load_module("starts_d", folder)
+
+
+def test_a_module_may_make_the_host_that_its_application_enters(folder: Path) -> None:
+    """As web applications do: nothing is started by that."""
+    (folder / "makes_d.py").write_text("import perdure\n\nhost = perdure.open(store='memory:')\n")
+    assert attribute(load_module("makes_d", folder), "host")
+
+
+def test_a_program_that_stands_in_no_file_has_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -` calls its file "<stdin>", which is none."""
+    main = ModuleType("__main__")
+    main.__file__ = "<stdin>"
+    monkeypatch.setitem(sys.modules, "__main__", main)
+
+    def fn() -> None: ...
+
+    fn.__module__ = "__main__"
+    assert source_of(fn) == ""

@@ -47,6 +47,7 @@ def test_every_setting_can_be_told_in_all_three_places(project: Project) -> None
         "durability": ("process", '"process"'),
         "namespace": ("north", '"north"'),
         "worker.lease": ("3s", '"3s"'),
+        "worker.autostart": ("false", "false"),
         "worker.idle_exit": ("4", "4"),
         "worker.drain": ("1m", '"1m"'),
         "worker.concurrency": ("5", "5"),

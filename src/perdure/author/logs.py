@@ -7,7 +7,7 @@ on every record, and two formatters that show them.
 A worker process calls `configure`. An application that hosts a worker has its own logging, and
 nothing of it is touched; to have the context there, add the filter to a handler::
 
-    handler.addFilter(perdure.author.logs.ContextFilter())
+    handler.addFilter(perdure.ContextFilter())
 
 While a workflow's body is replayed it does again what it did before, logging too; the filter lets
 no record of a replay through.

@@ -7,6 +7,7 @@ that claim one name are refused, because a run could be continued by the wrong o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ class Definition(Protocol):
 
 _definitions: dict[tuple[str, str], Definition] = {}
 _latest: dict[str, Definition] = {}
+_changes = 0
 
 
 def register(definition: Definition) -> None:
@@ -43,6 +45,8 @@ def register(definition: Definition) -> None:
         )
     _definitions[key] = definition
     _latest[definition.name] = definition
+    if other is None:
+        _changed()
 
 
 def find(name: str, version: str = "") -> Definition | None:
@@ -61,8 +65,26 @@ def known() -> list[Definition]:
 
 
 def count() -> int:
-    """How many definitions there are; it grows when a module declares more."""
-    return len(_definitions)
+    """How often names came and went: who has seen this number knows all names of today."""
+    return _changes
+
+
+def forget_gone() -> None:
+    """Forget what was declared by modules that are not loaded: their import failed half-way, and
+    half a module is no code to execute."""
+    global _definitions, _latest
+    loaded = [one for one in known() if one.fn.__module__ in sys.modules]
+    if len(loaded) == len(_definitions):
+        return
+    # In one go: other threads ask meanwhile.
+    _definitions = {(one.name, one.version): one for one in loaded}
+    _latest = {one.name: one for one in loaded}
+    _changed()
+
+
+def _changed() -> None:
+    global _changes
+    _changes += 1
 
 
 def _replaces(old: Callable[..., Any], new: Callable[..., Any]) -> bool:

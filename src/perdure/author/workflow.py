@@ -43,7 +43,10 @@ class Workflow(Generic[P, R]):
         self.version = version
         self.contract = Contract.of(fn)
         if not self.contract.is_async:
-            raise DeclarationError(f"{self.name}() is not an async def; a workflow must be one")
+            raise DeclarationError(
+                f"{self.name}() is not an async def; a workflow must be one: write async def "
+                f"{self.name}(…), or declare it with @function"
+            )
         if self.contract.injected:
             names = ", ".join(self.contract.injected)
             raise DeclarationError(

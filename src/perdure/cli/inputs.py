@@ -32,6 +32,14 @@ def read_inputs(
         ContractError: They do not fit the contract.
     """
     if given is None:
+        missing = [one.name for one in contract.inputs.values() if one.is_required]
+        if missing and not args and not kws:
+            raise ContractError(
+                f"{contract.name}() missing input{'s' if missing[1:] else ''} "
+                f"{', '.join(map(repr, missing))}; give it by --arg VALUE, --kw {missing[0]}=VALUE "
+                "or --input JSON",
+                path=missing[0],
+            )
         text = contract.parse_input(JSON, args, dict(_split(word) for word in kws))
         return contract.decode_input(JSON, text)
     if args or kws:
@@ -40,7 +48,7 @@ def read_inputs(
     if isinstance(value, list):
         value = _by_name(contract, cast("list[object]", value))
     if isinstance(value, dict):
-        return contract.decode_input(JSON, json.dumps(value))
+        return contract.decode_input(JSON, json.dumps(value), strict=True)
     raise click.UsageError(
         f"--input is {json.dumps(value)}; write an object by parameter name, as in "
         '{"order": 42}, or an array by position, as in [42]'

@@ -38,6 +38,13 @@ class Opened:
 
         return Connection(self.project, self.settings)
 
+    def resume(self) -> None:
+        """Start the project's background worker if runs are left that nobody goes on with, as after
+        a reboot; for commands that only look, once they have printed."""
+        from perdure.client.serving import ensure_resumed
+
+        ensure_resumed(self.project, self.settings, self.store)
+
     def __enter__(self) -> Self:
         return self
 

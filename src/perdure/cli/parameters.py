@@ -28,3 +28,10 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
 
 DURATION = _Duration()
+
+
+class Surplus(click.Argument):
+    """Words that a command does not take, but has a better sentence for than "unexpected"."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return []

@@ -29,6 +29,9 @@ def execute(arguments: Sequence[str], *, prog_name: str = "perdure") -> int:
     try:
         code = root.main(list(arguments), prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return exits.BAD_USE
     except click.ClickException as error:
         return _refuse(error)
     except (click.Abort, KeyboardInterrupt):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from perdure.core.errors import StoreError
 from perdure.project.discovery import introduce_main, source_of
 from perdure.project.folder import Project, find_or_create
 from perdure.project.settings import Settings, load
@@ -39,11 +40,15 @@ class Connection:
         self.store: Store = self._open(create=create)
 
     def _open(self, *, create: bool) -> Store:
-        return open_store(
-            self.settings.store,
-            durability="process" if self.settings.durability == "process" else "full",
-            create=create,
-        )
+        try:
+            return open_store(
+                self.settings.store,
+                durability="process" if self.settings.durability == "process" else "full",
+                create=create,
+            )
+        except StoreError as error:
+            # The sentence says it all; where the driver noticed it is of no use to a user.
+            raise error.with_traceback(None) from None
 
     def source_of(self, fn: object) -> str:
         """Where another process can import a callable from; "" for nowhere."""

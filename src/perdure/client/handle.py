@@ -16,10 +16,11 @@ from perdure.author.workflow import Workflow
 from perdure.client.connection import Connection
 from perdure.client.host import Host, current_host
 from perdure.client.journal import Entry, Reader
-from perdure.client.serving import Caretaker, ensure_served
+from perdure.client.serving import Caretaker, ensure_served, say_what_goes_on
 from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_until_final_async
 from perdure.core import duration
 from perdure.core.codec import JSON, Shape
+from perdure.core.codec.failures import TRACEBACK
 from perdure.core.decide import Delivered, NewMail, Retried
 from perdure.core.duration import Duration
 from perdure.core.errors import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from perdure.core.events import Row
     from perdure.engine.engine import Ending
     from perdure.engine.intake import Newcomer
-    from perdure.engine.resident import Resident
+    from perdure.engine.resident import Definition, Resident
 
 R = TypeVar("R")
 
@@ -57,11 +58,13 @@ class Run(Generic[R]):
         *,
         name: str = "",
         resident: Resident | Newcomer | None = None,
+        definition: Definition | None = None,
     ) -> None:
         self._connection = connection
         self._tid = tid
         self._name = name
         self._resident = resident
+        self._definition = definition
 
     # --- identity ---------------------------------------------------------------------------------
 
@@ -167,9 +170,13 @@ class Run(Generic[R]):
                 "result() and wait() would block the loop that executes the run; write: await run"
             )
         tid = self._stored_tid()
-        record = wait_until_final(
-            self._connection.store, host, tid, seconds, look_after=self._caretaker(host)
-        )
+        try:
+            record = wait_until_final(
+                self._connection.store, host, tid, seconds, look_after=self._caretaker(host)
+            )
+        except KeyboardInterrupt:
+            say_what_goes_on(self._connection, tid)
+            raise
         if record is None:
             now = self.record()
             raise TimeoutError(f"run {tid} is still {now.status} after {seconds:g} s")
@@ -224,9 +231,7 @@ class Run(Generic[R]):
     ) -> R:
         name = record.name if record is not None else self._name
         if status is Status.COMPLETED:
-            definition = registry.find(name, record.version if record is not None else "")
-            if definition is None:
-                definition = registry.latest(name)
+            definition = self._definition_of(name, record)
             if isinstance(definition, Workflow | Function):
                 return cast(R, definition.contract.decode_output(JSON, output or "null"))
             return cast(R, JSON.decode(output or "null", Shape.of(Any)))
@@ -236,8 +241,21 @@ class Run(Generic[R]):
             raise RunCancelled(f"run {tid} of {name} was cancelled", tid=tid) from cause
         if status is Status.FAILED:
             why = f": {_class_of(cause)}: {cause}" if cause is not None else ""
+            recorded = getattr(cause, TRACEBACK, "")
+            if cause is not None and recorded:
+                # It was rebuilt from the journal: without this it would show no line of its own.
+                cause.add_note(f"As it was recorded:\n{recorded.rstrip()}")
             raise RunFailed(f"run {tid} of {name} failed{why}", tid=tid) from cause
         raise RunError(f"run {tid} of {name} ended as {status}", tid=tid) from cause
+
+    def _definition_of(self, name: str, record: Record | None) -> object:
+        """What says how the result is read: what was started here, if it is that (who has the key
+        may be of another version), else what is declared under the name."""
+        mine = self._definition
+        if mine is not None and (record is None or record.version == mine.version):
+            return mine
+        version = record.version if record is not None else ""
+        return registry.find(name, version) or registry.latest(name)
 
     # --- its journal ------------------------------------------------------------------------------
 

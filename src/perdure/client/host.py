@@ -19,10 +19,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from perdure.client.connection import Connection, connect
-from perdure.core.errors import SettingsError, UsageError
+from perdure.client.serving import ensure_continued, say_what_goes_on
+from perdure.core.errors import SettingsError, StoreError, UsageError
 from perdure.core.run import NewRun
 from perdure.engine.intake import Newcomer
 from perdure.engine.resident import Definition, Resident
+from perdure.project.discovery import refuse_while_loading
 from perdure.project.folder import Project
 from perdure.store import Store
 from perdure.worker.worker import Outcome, Worker
@@ -86,9 +88,12 @@ class Host:
         started.wait()
         if errors:
             self._thread.join()
-            self._thread = None
+            self._thread = self._loop = None
             self._disconnect()
-            raise errors[0]
+            error = errors[0]
+            if isinstance(error, StoreError):
+                raise error.with_traceback(None) from None
+            raise error
         _hosts.append(self)
         return self
 
@@ -108,13 +113,22 @@ class Host:
             loop.call_soon_threadsafe(worker.request_stop)
         thread.join()
         self._thread = self._worker = self._loop = None
+        self._leave()
         self._disconnect()
 
     async def __aenter__(self) -> Self:
         self._check_fresh()
         self._loop = asyncio.get_running_loop()
-        self._worker = self._new_worker(is_shared=True)
-        await self._worker.start()
+        worker = self._new_worker(is_shared=True)
+        try:
+            await worker.start()
+        except BaseException as error:
+            self._loop = None
+            self._disconnect()
+            if isinstance(error, StoreError):
+                raise error.with_traceback(None) from None
+            raise
+        self._worker = worker
         _hosts.append(self)
         return self
 
@@ -132,12 +146,20 @@ class Host:
                 kind, KeyboardInterrupt | asyncio.CancelledError
             )
             await worker.close(INTERRUPTED_GRACE if interrupted else None)
+            self._leave()
         self._loop = None
         self._disconnect()
 
     def _check_fresh(self) -> None:
+        refuse_while_loading("with perdure.open()")
         if self._worker is not None or self._thread is not None:
             raise UsageError("this host is open already; make another one with perdure.open()")
+
+    def _leave(self) -> None:
+        """See to it that what is unfinished goes on without this host."""
+        connection = self.connection
+        if connection.project is not None:
+            ensure_continued(connection.project, connection.settings, connection.store)
 
     def _disconnect(self) -> None:
         store, self._own_store = self._own_store, None
@@ -218,13 +240,17 @@ class Host:
             return resident
 
         resident = self.call(begin)
-        while not stored.wait(1.0):
-            if self.running() is None:
-                # The host was closed before it came to that: the run is for whoever claims it.
-                self.connection.store.submit([dataclasses.replace(run, worker=None)])
-                resident.birth = None
-                break
-            log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
+        try:
+            while not stored.wait(1.0):
+                if self.running() is None:
+                    # The host was closed before it came to that: it is for whoever claims it.
+                    self.connection.store.submit([dataclasses.replace(run, worker=None)])
+                    resident.birth = None
+                    break
+                log.warning("run %d waits to be stored; the store takes nothing just now", run.tid)
+        except KeyboardInterrupt:
+            say_what_goes_on(self.connection, run.tid)
+            raise
         return resident
 
     def queue(self, run: NewRun) -> Newcomer | None:
@@ -297,8 +323,9 @@ def open(*, project: Project | str | os.PathLike[str] | None = None, **settings:
     """Host a worker in this process: ``with perdure.open():`` or ``async with perdure.open():``.
 
     Inside the block, runs that are started execute here; when it ends, steps that run are waited
-    for (`worker.drain`), and what is unfinished is handed back: it goes on with the next host or
-    worker that knows its code.
+    for (`worker.drain`), and what is unfinished is handed back: the project's background worker
+    goes on with it (on PostgreSQL, or without `worker.autostart`: the next host or worker that
+    knows its code).
 
     Args:
         project: A project's folder; by default the one around the current folder.
@@ -338,7 +365,7 @@ def check_for_hosts(settings: Mapping[str, object]) -> None:
         if key.partition(".")[0] == "log":
             raise SettingsError(
                 f"{key} = {settings[key]!r} in the call has no effect in a host, whose logging is "
-                "the application's; add perdure.author.logs.ContextFilter to a handler instead"
+                "the application's; add perdure.ContextFilter to a handler instead"
             )
 
 

@@ -1,21 +1,35 @@
-"""Seeing to it that somebody executes what this process has started, or waits for.
+"""Seeing to it that somebody executes what this process has started, waits for, or leaves behind.
 
 A process that hosts executes its own runs. Any other needs a worker: when it starts a run, and for
 as long as it waits for one, since the worker that had taken it may die (killed, or by a step that
-ends its process) with nobody else there to notice.
+ends its process) with nobody else there to notice. What a host leaves unfinished when it closes, and
+what a reboot has left, needs one as well.
+
+Commands that only look import this, so it is light until there is something to start.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from perdure.client.connection import Connection
-from perdure.worker.background import ensure_background_worker
-from perdure.worker.identity import Identity, is_proven_dead
+from perdure.core.errors import StoreError
+from perdure.store import Claim
+
+if TYPE_CHECKING:
+    from perdure.client.connection import Connection
+    from perdure.project.folder import Project
+    from perdure.project.settings import Settings
+    from perdure.store import Store, WorkerRow
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
 """Seconds between two looks for a worker: from, growing each time that one had to be started, to."""
 GROWTH = 1.5
+
+EVER = 1 << 62
+"""A time (µs) that every deadline precedes."""
 
 
 def ensure_served(connection: Connection, name: str) -> bool:
@@ -24,17 +38,116 @@ def ensure_served(connection: Connection, name: str) -> bool:
     Returns:
         Whether one was started.
     """
-    if connection.project is None or connection.is_memory:
+    project = connection.project
+    if project is None or not may_start_worker(connection.settings):
         return False
-    here = Identity.of_this_process()
-    now = connection.store.now()
-    for row in connection.store.workers():
-        if row.namespace != connection.settings.namespace:
-            continue
-        serves = row.serves is None or name in row.serves
-        if serves and row.lease_until >= now and not is_proven_dead(row, here):
+    namespace = connection.settings.namespace
+    rows = [row for row in connection.store.workers() if row.namespace == namespace]
+    living = _living(rows, connection.store.now())
+    if any(row.serves is None or name in row.serves for row in living):
+        return False
+    return _start(project, namespace)
+
+
+def ensure_continued(project: Project, settings: Settings, store: Store) -> bool:
+    """Start the project's background worker if runs are left that nobody alive goes on with.
+
+    For a host that closes. Only for a database of the project's own: a fleet has its workers.
+
+    Returns:
+        Whether one was started.
+    """
+    if not may_start_worker(settings) or not settings.store.startswith("sqlite:"):
+        return False
+    try:
+        if not _is_abandoned(store, settings.namespace) or not _is_own(project, settings):
             return False
-    return ensure_background_worker(connection.project, namespace=connection.settings.namespace)
+    except StoreError as error:
+        import logging
+
+        log = logging.getLogger("perdure.client")
+        log.warning("what this host leaves unfinished waits for the next command: %s", error)
+        return False
+    return _start(project, settings.namespace)
+
+
+def ensure_resumed(project: Project, settings: Settings, store: Store) -> bool:
+    """The same for a command that only looks: a worker that a person has stopped stays stopped."""
+    if project.stop_mark(settings.namespace).exists():
+        return False
+    return ensure_continued(project, settings, store)
+
+
+def may_start_worker(settings: Settings) -> bool:
+    """Whether a background worker could do anything for runs of this store, and is wanted."""
+    return settings.worker.autostart and not settings.store.startswith("memory:")
+
+
+def _is_own(project: Project, settings: Settings) -> bool:
+    """Whether a worker of the project would work on this store, and not on another one because the
+    store was named by the call."""
+    from perdure.project.settings import load
+
+    return load(project).store == settings.store
+
+
+def say_what_goes_on(connection: Connection, tid: int) -> None:
+    """Tell somebody who interrupts a program that waits what becomes of the run."""
+    run = None if connection.is_memory else connection.store.get(tid)
+    if run is None or run.status.is_final:
+        return
+    if not run.source:
+        fate = (
+            "is kept; no other process can import its code, so it goes on when this code opens "
+            "Perdure again"
+        )
+    elif (
+        connection.project is not None
+        and may_start_worker(connection.settings)
+        and _is_own(connection.project, connection.settings)
+    ):
+        fate = f"goes on in the background; wait for it: perdure wait {tid}"
+    else:
+        fate = f"goes on with the next worker; wait for it: perdure wait {tid}"
+    sys.stderr.write(f"perdure: run {tid} of {run.name} {fate}; end it: perdure cancel {tid}\n")
+
+
+def _start(project: Project, namespace: str) -> bool:
+    from perdure.worker.background import ensure_background_worker
+
+    project.stop_mark(namespace).unlink(missing_ok=True)
+    return ensure_background_worker(project, namespace=namespace)
+
+
+def _is_abandoned(store: Store, namespace: str) -> bool:
+    """Whether there are runs that go on by themselves, but for the worker that would execute them.
+
+    Blocked and stuck runs wait for a person. Runs whose code no other process can import wait for
+    the program that has it; a worker would only block them.
+    """
+    rows = [row for row in store.workers() if row.namespace == namespace]
+    now = store.now()
+    if any(row.serves is None for row in _living(rows, now)):
+        return False  # before the runs are looked at: there may be many
+    anything = Claim(worker=0, names=(), limit=1, namespace=namespace)
+    left = {run.name for run in store.unclaimed(anything, EVER) if run.source}
+    holders = [row for row in rows if store.held(row.id)]
+    if not left and not holders:
+        return False
+    living = _living(rows, now)
+    if any(row not in living for row in holders):
+        return True
+    return not left <= {name for row in living for name in row.serves or ()}
+
+
+def _living(rows: Sequence[WorkerRow], now: int) -> list[WorkerRow]:
+    believed = [row for row in rows if row.lease_until >= now]
+    if not believed:
+        return []
+    from perdure.worker.identity import Identity, is_proven_dead
+
+    here = Identity.of_this_process()
+    return [row for row in believed if not is_proven_dead(row, here)]
 
 
 class Caretaker:

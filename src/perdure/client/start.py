@@ -19,6 +19,7 @@ from perdure.core.run import NewRun, Status
 from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
 from perdure.machine import current
+from perdure.project.discovery import refuse_while_loading
 from perdure.store import RunFilter
 from perdure.stores.lookup import find_tid
 
@@ -92,6 +93,7 @@ def run(
         ContractError, EncodingError, KeyConflict, NotInWorkflow, StoreError: As in `start`.
         UsageError: Called in async code, which it would block.
     """
+    refuse_while_loading(f"perdure.run({getattr(what, 'name', what)}, …)")
     if asyncio._get_running_loop() is not None:
         raise UsageError(
             "perdure.run() blocks; in async code write: async with perdure.open(): await start(…)"
@@ -160,7 +162,8 @@ def _connection() -> Connection:
 
 def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run[Any]:
     definition, key = _checked(what, key)
-    payload = definition.contract.encode_input(JSON, args, kwargs)
+    refuse_while_loading(f"start({definition.name}, …)")
+    payload = definition.contract.accept_input(JSON, args, kwargs)
     host = current_host()
     worker = host.running() if host is not None else None
     if worker is None:
@@ -169,8 +172,9 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
     source = connection.source_of(definition.fn)
     if host is None and not source:
         raise UsageError(
-            f"{definition.name}() is declared where no worker can import it (a shell or notebook); "
-            "put it into a module, or run it here: with perdure.open(): …"
+            f"{definition.name}() is declared where no worker can import it (python -c, python -, "
+            "a shell or a notebook); put it into a file, or run it here: perdure.run(…), or start it "
+            "in: with perdure.open(): …"
         )
     store = connection.store
     at = store.now()
@@ -190,7 +194,7 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
     if host is not None and key is None:
         begun = host.begin(new, definition) if new.worker is not None else host.queue(new)
         if begun is not None:
-            return Run(connection, new.tid, name=new.name, resident=begun)
+            return Run(connection, new.tid, name=new.name, resident=begun, definition=definition)
     submitted, new = _submit(connection, new)
     if host is not None and new.worker is not None and submitted.is_new:
         host.begin_stored(new, definition)
@@ -200,7 +204,7 @@ def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run
             host.wake()
         else:
             ensure_served(connection, new.name)
-    return Run(connection, submitted.tid, name=new.name)
+    return Run(connection, submitted.tid, name=new.name, definition=definition)
 
 
 def _checked(what: object, key: str | None) -> tuple[Definition, str | None]:

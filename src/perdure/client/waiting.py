@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 2.0
 """So long a run that is parked at the first look may take to go on: perhaps the code was mended,
-and the worker that has it has just begun."""
+and the worker that has it has just begun.
+
+A time and no signal, because there is nobody to give one: a worker that tries a parked run changes
+its status, but one that looks at it and leaves it parked writes nothing, and the one that will look
+may not be registered yet. To know it, each worker would have to record which parked runs it has seen:
+a write per worker and run, for an answer that comes at most this much earlier."""
 LOOK_SECONDS = 1.0
 """A waiter looks this often although nobody woke it."""
 

@@ -6,7 +6,9 @@ Rules of this file:
    not given is not written; the function's own defaults apply when it is called. `*items` stands
    under its name as a list, `**extra` under its name as an object.
 2. What a caller gives is validated against the annotations before anything is stored; what is read
-   back is validated again, for the code may have changed in between.
+   back is validated again, for the code may have changed in between. What comes from outside
+   (`accept_input`, `parse_input`, `decode_input(strict=True)`) must not have fields that its record
+   does not have; what a journal holds may have lost a field since.
 3. A parameter is *injected* when its annotation (or a thing in its `Annotated`) has the attribute
    `__perdure_injected__`: Perdure supplies it, it is no input, and callers pass over it.
 """
@@ -60,6 +62,7 @@ class Contract:
     _required: frozenset[str]
     _decoder: Callable[[str], msgspec.Struct] | None
     _is_simple: bool
+    _is_direct: bool
 
     @staticmethod
     def of(fn: Callable[..., object], *, name: str = "") -> Contract:
@@ -90,6 +93,7 @@ class Contract:
             _extra=_one_of(inputs, Parameter.VAR_KEYWORD),
             _required=frozenset(one.name for one in inputs.values() if one.is_required),
             _decoder=_decoder(inputs),
+            _is_direct=all(one.shape.is_direct for one in inputs.values()),
             _is_simple=len(positional) == len(inputs) and not any(o.by_name for o in positional),
         )
 
@@ -129,8 +133,45 @@ class Contract:
             text += f'"{one.name}":{written},'
         return text[:-1] + "}" if args else "{}"
 
-    def decode_input(self, codec: Codec, text: str) -> tuple[tuple[object, ...], dict[str, object]]:
+    def accept_input(
+        self, codec: Codec, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> str:
+        """Write down the arguments of a call from outside: as `encode_input`, but a record may be
+        given as plain data (a dict, as it comes from JSON), and fields that it has not are refused.
+
+        Raises:
+            ContractError, EncodingError: As `encode_input`.
+        """
+        if self._is_direct:
+            try:
+                return self.encode_input(codec, args, kwargs)
+            except ContractError:
+                pass  # perhaps it is plain data
+        parts = [f'"{one.name}":{self._accept_one(one, v)}' for one, v in self._bind(args, kwargs)]
+        return codec.seal("{" + ",".join(parts) + "}")
+
+    def _accept_one(self, one: Input, value: object) -> str:
+        subject = f"{self.name}() was given"
+        try:
+            text = self._encode_one(one, value, subject)
+        except ContractError:
+            if not isinstance(value, dict | list) or one.kind in COLLECTED:
+                raise
+            plain = _PLAIN.encode(cast("object", value), at=one.name)
+            read = _PLAIN.admit(plain, one.shape, at=one.name, subject=subject)
+            return self._encode_one(one, read, subject)
+        if not one.shape.is_direct and one.kind not in COLLECTED:
+            _PLAIN.check(text, one.shape, at=one.name, subject=subject)
+        return text
+
+    def decode_input(
+        self, codec: Codec, text: str, *, strict: bool = False
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
         """Read what `encode_input` wrote.
+
+        Args:
+            codec, text: What it wrote, and with what.
+            strict: The text comes from outside: fields that a record does not have are refused.
 
         Returns:
             Positional and keyword arguments, ready for a call (without what is injected).
@@ -139,7 +180,8 @@ class Contract:
             ContractError: It does not fit the signature, or a value its annotation.
             DecodingError: It is damaged.
         """
-        if self._decoder is not None and '"$' not in text:  # no envelope, and no tagged value
+        # Without these characters it is no envelope, and there is no tagged value in it.
+        if self._decoder is not None and not strict and '"$' not in text:
             try:
                 record = self._decoder(text)
             except Exception:  # noqa: BLE001, S110 - the slow way says what is wrong
@@ -154,7 +196,7 @@ class Contract:
                         return given_first, {}
                 given = zip(self.inputs, values, strict=False)
                 return self._arranged({n: v for n, v in given if v is not msgspec.UNSET})
-        return self._arranged(self._read_fields(codec, codec.open(text)))
+        return self._arranged(self._read_fields(codec, codec.open(text), strict))
 
     def parse_input(
         self, codec: Codec, args: Sequence[object], kwargs: Mapping[str, object]
@@ -262,7 +304,7 @@ class Contract:
         has = f"did you mean {near[0]!r}?" if near else f"it takes {_listed(self.inputs)}"
         return ContractError(f"{self.name}() has no input {name!r}; {has}", path=name)
 
-    def _read_fields(self, codec: Codec, text: str) -> dict[str, object]:
+    def _read_fields(self, codec: Codec, text: str, strict: bool) -> dict[str, object]:
         try:
             fields = _fields_of(text)
         except msgspec.ValidationError:
@@ -277,28 +319,26 @@ class Contract:
             one = self.inputs.get(name)
             if one is None:
                 raise self._unknown(name)
-            values[name] = self._read_one(codec, one, bytes(raw).decode())
+            values[name] = self._read_one(
+                codec.admit if strict else codec.decode, one, bytes(raw).decode()
+            )
         missing = self._missing(values)
         if missing:
             raise self._lacks(missing)
         return values
 
-    def _read_one(self, codec: Codec, one: Input, text: str) -> object:
+    def _read_one(self, read: Callable[..., object], one: Input, text: str) -> object:
         subject = f"{self.name}() was given"
         if one.kind not in COLLECTED:
-            return codec.decode(text, one.shape, at=one.name, subject=subject)
+            return read(text, one.shape, at=one.name, subject=subject)
         try:
             if one.kind is Parameter.VAR_POSITIONAL:
                 return [
-                    codec.decode(
-                        bytes(raw).decode(), one.shape, at=f"{one.name}[{i}]", subject=subject
-                    )
+                    read(bytes(raw).decode(), one.shape, at=f"{one.name}[{i}]", subject=subject)
                     for i, raw in enumerate(_items_of(text))
                 ]
             return {
-                key: codec.decode(
-                    bytes(raw).decode(), one.shape, at=f"{one.name}.{key}", subject=subject
-                )
+                key: read(bytes(raw).decode(), one.shape, at=f"{one.name}.{key}", subject=subject)
                 for key, raw in _fields_of(text).items()
             }
         except msgspec.ValidationError:
@@ -409,14 +449,13 @@ def _parsed(one: Input, value: object, subject: str, part: str) -> object:
     """A value as a command line gives it, read as the annotation says."""
     if not isinstance(value, str) or one.shape.annotation is str:
         return value
+    at = one.name + part
     try:
-        return _PLAIN.decode(value, one.shape, at=one.name + part, subject=subject)
+        return _PLAIN.admit(value, one.shape, at=at, subject=subject)
     except (ContractError, DecodingError) as first:
         # Perhaps it is the text itself: a name of an Enum, a date, a path.
         try:
-            return _PLAIN.decode(
-                _PLAIN.encode(value), one.shape, at=one.name + part, subject=subject
-            )
+            return _PLAIN.admit(_PLAIN.encode(value), one.shape, at=at, subject=subject)
         except (ContractError, DecodingError):
             raise (
                 first if isinstance(first, ContractError) else _not_fit(one, value, subject, part)

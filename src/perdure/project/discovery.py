@@ -11,7 +11,8 @@ Rules of this file:
    imported already under another name, are handed out as they are.
 2. A script loaded from its file never sees `__name__ == "__main__"`.
 3. A module that fails, even by `sys.exit()`, is an error that names file, line and reason; what it
-   left in `sys.modules` is taken out, so that it can be tried again once it is mended.
+   left in `sys.modules` and declared is taken out, so that it can be tried again once it is mended.
+4. What is imported to find code in it starts nothing (`refuse_while_loading`).
 """
 
 from __future__ import annotations
@@ -30,15 +31,43 @@ from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
+from perdure.author import registry
 from perdure.core.codec.names import stands_for
-from perdure.core.errors import DiscoveryError
+from perdure.core.errors import DiscoveryError, PerdureError, UsageError
 from perdure.project import folder
 
 _FILE = "file:"
+_PERDURE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 PRIVATE = "_perdure_file_"
 """How the names of modules begin that were loaded from a file."""
 
 _loading = threading.RLock()
+
+
+class _Imports(threading.local):
+    """What this thread is loading for somebody who looks for code in it."""
+
+    source = ""
+
+
+_imports = _Imports()
+
+
+def refuse_while_loading(what: str) -> None:
+    """Refuse what a module must not do when it is imported only for what it declares: whoever
+    looks for the code of a run would start another one.
+
+    Raises:
+        UsageError: This thread is importing a module for that.
+    """
+    if _imports.source:
+        raise UsageError(
+            f"{what} is executed when {_imports.source} is imported to find its functions; "
+            f"{_UNDER_MAIN}"
+        )
+
+
+_UNDER_MAIN = 'put it under `if __name__ == "__main__":`'
 
 
 def load_module(source: str, project_root: Path) -> ModuleType:
@@ -54,11 +83,18 @@ def load_module(source: str, project_root: Path) -> ModuleType:
     """
     _put_on_path(project_root / "src")
     _put_on_path(project_root)
-    if source.startswith(_FILE):
-        return _load_file(Path(source.removeprefix(_FILE)), project_root)
-    if source.endswith(".py"):
-        return _load_file(project_root / source, project_root)
-    return _load_name(source, project_root)
+    outer, _imports.source = _imports.source, source.removeprefix(_FILE)
+    try:
+        if source.startswith(_FILE):
+            return _load_file(Path(source.removeprefix(_FILE)), project_root)
+        if source.endswith(".py"):
+            return _load_file(project_root / source, project_root)
+        return _load_name(source, project_root)
+    except DiscoveryError:
+        registry.forget_gone()
+        raise
+    finally:
+        _imports.source = outer
 
 
 def resolve(text: str, project_root: Path | None = None) -> object:
@@ -232,7 +268,8 @@ def _loaded_from(file: str) -> ModuleType | None:
 def file_of(module: ModuleType) -> str:
     """The source file of a module, without symbolic links; "" if it has none."""
     file = getattr(module, "__file__", None)
-    return _real(file) if isinstance(file, str) else ""
+    # A program that is read from stdin calls its file "<stdin>".
+    return _real(file) if isinstance(file, str) and not file.startswith("<") else ""
 
 
 @lru_cache(maxsize=4096)
@@ -310,6 +347,8 @@ def _modules_in(directory: Path) -> list[str]:
 def _broken(what: str, error: BaseException) -> DiscoveryError:
     """An error that says where a module failed: the last frame that is not the import system's."""
     last = traceback.format_exception_only(error)[-1].strip()
+    if isinstance(error, PerdureError):
+        last = str(error)  # a sentence, with the mend
     if isinstance(error, SyntaxError):
         place = f" ({error.filename}, line {error.lineno})"
     else:
@@ -318,15 +357,15 @@ def _broken(what: str, error: BaseException) -> DiscoveryError:
             for frame in traceback.extract_tb(error.__traceback__)
             if not frame.filename.startswith("<frozen importlib")
             and not frame.filename.startswith(os.path.dirname(importlib.__file__))
-            and frame.filename != __file__
+            and not frame.filename.startswith(_PERDURE)
         ]
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    mend = "mend it and try again"
+    mend = "" if isinstance(error, PerdureError) else "; mend it and try again"
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        mend = f"install {error.name.partition('.')[0]} for {sys.executable}, or mend the import"
+        mend = f"; install {error.name.partition('.')[0]} for {sys.executable}, or mend the import"
     elif isinstance(error, SystemExit):
-        mend = 'put what ends the program under `if __name__ == "__main__":`'
-    return DiscoveryError(f"{what} cannot be imported: {last}{place}; {mend}")
+        mend = '; put what ends the program under `if __name__ == "__main__":`'
+    return DiscoveryError(f"{what} cannot be imported: {last}{place}{mend}")
 
 
 def _named_in(module: ModuleType, name: str) -> object:

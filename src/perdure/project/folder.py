@@ -15,6 +15,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import sys
@@ -55,6 +57,11 @@ class Project:
             return self.home / "worker.lock"
         # A namespace may be called anything; a file may not.
         return self.home / f"worker-{namespace.encode().hex()}.lock"
+
+    def stop_mark(self, namespace: str = "default") -> Path:
+        """There while the background worker of a namespace was stopped by a person: then a command
+        that only looks does not start it again."""
+        return self.worker_lock(namespace).with_suffix(".stopped")
 
     @property
     def logs(self) -> Path:
@@ -203,10 +210,25 @@ def _create(project: Project) -> None:
             f"{home} is a file and a project needs a folder of that name; move the file away"
         ) from None
     except OSError as error:
+        with contextlib.suppress(OSError):
+            # Half a project would be taken for one; a folder that holds something stays.
+            (home / ".gitignore").unlink(missing_ok=True)
+            home.rmdir()
         raise StoreUnusable(
-            f"cannot make a project in {project.root}: {error.strerror or error}; make the folder "
-            f"writable, or let {VARIABLE} name one that is"
-        ) from error
+            f"cannot make a project in {project.root}: {_why_not(error)}, or let {VARIABLE} name a "
+            "folder elsewhere"
+        ) from None
+
+
+def _why_not(error: OSError) -> str:
+    """Why nothing can be written there, and what to do."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "the disk is full; make room"
+        case errno.EROFS:
+            return "the file system is read-only; mount it writable"
+        case _:
+            return f"{error.strerror or error}; make the folder writable"
 
 
 def _say(sentence: str) -> None:

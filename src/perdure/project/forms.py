@@ -79,6 +79,23 @@ class Choice:
         return self.read(text)
 
 
+class Flag:
+    """Yes or no."""
+
+    expects = "true or false"
+
+    def read(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise TypeError
+        return value
+
+    def read_text(self, text: str) -> bool:
+        word = text.strip().lower()
+        if word not in ("true", "false", "1", "0"):
+            raise ValueError
+        return word in ("true", "1")
+
+
 class Count:
     """A whole number."""
 

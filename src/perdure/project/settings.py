@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from perdure.core.errors import SettingsError
 from perdure.project.folder import VARIABLE, Project
-from perdure.project.forms import Choice, Count, Duration, Form, Names, Text, written_duration
+from perdure.project.forms import Choice, Count, Duration, Flag, Form, Names, Text, written_duration
 
 _SECOND = 1_000_000
 
@@ -47,6 +47,12 @@ class WorkerSettings:
         15 * _SECOND,
         "How long a worker may be silent before others take over its runs. (A worker that is "
         "proven dead on the same machine is replaced at once.)",
+    )
+    autostart: bool = _setting(
+        Flag(),
+        True,
+        "Whether the project starts a background worker for itself when runs are left that no "
+        "worker serves.",
     )
     idle_exit: int = _setting(
         Duration(0),
@@ -178,6 +184,8 @@ def _written(form: Form, value: object) -> str:
         return f"`{written_duration(cast('int', value))!r}`".replace("'", '"')
     if isinstance(value, tuple):
         return f"`{list(cast('tuple[str, ...]', value))}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
 

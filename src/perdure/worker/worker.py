@@ -149,7 +149,11 @@ class Worker:
         self._listener: Listener = self._store.listen()
         loop.add_reader(self._listener.fileno(), self._on_poke)
         loop.add_reader(self._takeover.fileno(), self._on_death)
-        await self._register()
+        try:
+            await self._register()
+        except BaseException:
+            self._let_go()
+            raise
         self._watchdog = Watchdog(
             pulse=self._pulse,
             current=self.engine.activity,
@@ -229,8 +233,6 @@ class Worker:
         if not self._is_lost:
             seconds = self._settings.drain / SECOND if grace is None else grace
             await self.engine.drain(seconds)
-        self._loop.remove_reader(self._listener.fileno())
-        self._loop.remove_reader(self._takeover.fileno())
         if self._alarm is not None:
             self._alarm.cancel()
         self._beating.cancel()
@@ -243,6 +245,11 @@ class Worker:
                 self._store.poke()
         except (StoreUnavailable, LostLease) as error:
             log.warning("worker %s could not sign off: %s", self.name, error)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.remove_reader(self._takeover.fileno())
         self.engine.close()
         self.committer.close()
         self._takeover.close()

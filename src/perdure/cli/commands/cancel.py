@@ -31,6 +31,7 @@ def command(tid: str, reason: str | None, as_json: bool) -> int:
     from perdure.cli.output import print_json
     from perdure.cli.shell import complain
     from perdure.client.handle import Run
+    from perdure.client.serving import ensure_served
     from perdure.stores.lookup import find_tid
 
     with open_project() as opened:
@@ -40,6 +41,8 @@ def command(tid: str, reason: str | None, as_json: bool) -> int:
         run = Run[object](connection, found)
         accepted = run.cancel(reason)
         record = run.record()
+        if accepted and not record.status.is_final:
+            ensure_served(connection, record.name)  # its body wants to clean up
     finally:
         connection.close()
     if as_json:

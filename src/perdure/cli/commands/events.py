@@ -34,6 +34,7 @@ def command(tid: str, follow: bool, as_json: bool) -> int:
 
     with open_project() as opened:
         found = find_tid(opened.store, tid)
+        opened.resume()
     connection = opened.connection()
     teller = Teller()
     try:

@@ -75,7 +75,8 @@ def command(folder: str, example: bool, as_json: bool) -> None:
     else:
         click.echo("  put @workflow above an async def in a module, then:")
         click.echo("  perdure run MODULE:NAME")
-        click.echo("  perdure init --example              writes one to begin with")
+        begin = "NEW_FOLDER --example  " if "app.py" in kept else "--example             "
+        click.echo(f"  perdure init {begin} writes one to begin with")
 
 
 def _has_table(pyproject: object) -> bool:

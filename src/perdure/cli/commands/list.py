@@ -53,24 +53,25 @@ def command(statuses: tuple[str, ...], workflow: str | None, limit: int, as_json
             )
         )
         now = opened.store.now()
-    if as_json:
-        print_json([brief(run) for run in found])
-    elif found:
-        print_table(
-            ("TID", "STATUS", "NAME", "STARTED", "TOOK", ""),
-            (
+        if as_json:
+            print_json([brief(run) for run in found])
+        elif found:
+            print_table(
+                ("TID", "STATUS", "NAME", "STARTED", "TOOK", ""),
                 (
-                    str(run.tid),
-                    run.status.value,
-                    run.name,
-                    local(run.created_at),
-                    took(run, now),
-                    short(run.reason or "", 200),
-                )
-                for run in found
-            ),
-        )
-    elif statuses or workflow:
-        click.echo("no run is like that; `perdure list` shows all", err=True)
-    else:
-        click.echo("no runs yet; `perdure run MODULE:NAME` makes one", err=True)
+                    (
+                        str(run.tid),
+                        run.status.value,
+                        run.name,
+                        local(run.created_at),
+                        took(run, now),
+                        short(run.reason or "", 200),
+                    )
+                    for run in found
+                ),
+            )
+        elif statuses or workflow:
+            click.echo("no run is like that; `perdure list` shows all", err=True)
+        else:
+            click.echo("no runs yet; `perdure run MODULE:NAME` makes one", err=True)
+        opened.resume()

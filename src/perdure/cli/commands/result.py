@@ -36,6 +36,7 @@ def command(tid: str, verbose: bool, as_json: bool) -> int:
 
     with open_project() as opened:
         run = opened.store.get(find_tid(opened.store, tid))
+        opened.resume()
     assert run is not None
     if not stands_still(run.status):
         complain(

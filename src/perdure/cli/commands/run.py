@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from perdure.cli.groups import Command
 from perdure.cli.output import json_option
-from perdure.cli.parameters import DURATION
+from perdure.cli.parameters import DURATION, Surplus
 
 
 @click.command(
@@ -24,6 +26,7 @@ from perdure.cli.parameters import DURATION
     "Ctrl-C. After 124 and 130 the run goes on.",
 )
 @click.argument("what", metavar="MODULE:NAME")
+@click.argument("words", nargs=-1, cls=Surplus)
 @click.option("--arg", "args", multiple=True, metavar="VALUE", help="The next positional input.")
 @click.option("--kw", "kws", multiple=True, metavar="NAME=VALUE", help="An input by its name.")
 @click.option(
@@ -40,6 +43,7 @@ from perdure.cli.parameters import DURATION
 @json_option
 def command(
     what: str,
+    words: tuple[str, ...],
     args: tuple[str, ...],
     kws: tuple[str, ...],
     given: str | None,
@@ -63,6 +67,11 @@ def command(
     from perdure.cli.starting import find_runnable, start_recorded
     from perdure.cli.waiting import wait_for
 
+    if words:
+        raise click.UsageError(
+            f"{words[0]!r} is one word too many; for an input write --arg {words[0]}",
+            click.get_current_context(),
+        )
     if no_wait and timeout is not None:
         raise click.UsageError("--no-wait and --timeout contradict each other; give one of them")
     runnable = find_runnable(what)
@@ -75,6 +84,8 @@ def command(
         else:
             click.echo(tid)
         return exits.OK
+    if sys.stderr.isatty():  # for a second terminal; programs read what the run returns
+        click.echo(f"run {tid}; follow it: perdure events {tid} --follow", err=True)
     waited = wait_for(connection, tid, timeout)
     if isinstance(waited, int):
         return waited

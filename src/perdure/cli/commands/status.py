@@ -36,10 +36,10 @@ def command(tid: str, as_json: bool) -> None:
         if run.worker is not None and not as_json:
             names = {row.id: row.name for row in opened.store.workers()}
             worker = names.get(run.worker, str(run.worker))
-        now = opened.store.now()
-    if as_json:
-        print_json(whole(run))
-        return
-    print_fields(fields(run, now, worker))
-    if run.error is not None:
-        click.echo(f"the traceback: perdure result {run.tid} -v", err=True)
+        if as_json:
+            print_json(whole(run))
+        else:
+            print_fields(fields(run, opened.store.now(), worker))
+            if run.error is not None:
+                click.echo(f"the traceback: perdure result {run.tid} -v", err=True)
+        opened.resume()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,7 +68,7 @@ def command(as_json: bool) -> None:
                     f"{one['held']} runs",
                     lasting(int(one["age_seconds"] * 1_000_000)),
                     _kind(one),
-                    short(", ".join(one["serves"]) or "what it can import", 100),
+                    short(_served(one["serves"]), 100),
                 )
                 for one in workers
             ),
@@ -101,3 +102,8 @@ def _told(row: WorkerRow, here: Identity, now: int) -> dict[str, Any]:
         "python": row.python,
         "age_seconds": (now - row.registered_at) / 1_000_000,
     }
+
+
+def _served(names: Sequence[str] | None) -> str:
+    """Which runs a worker executes, in words."""
+    return "what it can import" if names is None else ", ".join(names) or "nothing"

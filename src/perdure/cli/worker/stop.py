@@ -29,8 +29,10 @@ def command(every: bool, timeout: float | None, as_json: bool) -> int:
 
     With --all the workers that were started by hand on this host, too; a program that hosts a
     worker is left alone. A worker finishes the steps that run, or hands them back after the
-    setting worker.drain; nothing is lost. The next `perdure run` starts a background worker again.
+    setting worker.drain; nothing is lost. The next start, run or wait of the project starts a background worker again; a command
+    that only looks does not.
     """
+    import contextlib
     import os
     import signal
 
@@ -51,6 +53,8 @@ def command(every: bool, timeout: float | None, as_json: bool) -> int:
             for row in opened.store.workers()
             if row.is_background or (every and row.serves is None)
         ]
+        with contextlib.suppress(OSError):  # a full disk keeps nobody from stopping
+            opened.project.stop_mark(opened.settings.namespace).touch()
         seconds = opened.settings.worker.drain / 1_000_000 + 10 if timeout is None else timeout
     near = {row.pid: row for row in rows if is_here_and_alive(row, here)}
     far = [row for row in rows if row.host != here.host]

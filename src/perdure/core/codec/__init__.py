@@ -23,6 +23,7 @@ from perdure.core.codec.names import stands_for
 from perdure.core.codec.places import place_of_loop, place_of_text
 from perdure.core.codec.records import TypedDictNode
 from perdure.core.codec.shape import Shape, parse
+from perdure.core.codec.strangers import refuse_strangers
 from perdure.core.codec.trouble import Trouble, Unreadable, Unwritable, refuse, shown
 from perdure.core.errors import DecodingError, PerdureError
 
@@ -104,6 +105,30 @@ class Codec:
         """
         try:
             return shape.read(self.open(text) if text.startswith(_ENVELOPE) else text)
+        except Exception as error:  # noqa: BLE001 - code of the user's runs in there
+            _refuse(error, text, at, subject, writing=False)
+
+    def check(self, text: str, shape: Shape, *, at: str = "value", subject: str = "") -> None:
+        """Refuse fields that the records in a written value do not have.
+
+        Raises:
+            ContractError: There is one.
+        """
+        try:
+            refuse_strangers(shape.node, parse(self.open(text)))
+        except Exception as error:  # noqa: BLE001 - a union reads with code of the user's
+            _refuse(error, text, at, subject, writing=False)
+
+    def admit(self, text: str, shape: Shape, *, at: str = "value", subject: str = "") -> object:
+        """Read what comes from outside: as `decode`, but strictly (see `check`), and by the
+        constructors of its records, so that their defaults are written down like what was given.
+
+        Raises:
+            ContractError, DecodingError: As `decode`; or there is a field too many.
+        """
+        self.check(text, shape, at=at, subject=subject)
+        try:
+            return shape.node.read(parse(self.open(text)))
         except Exception as error:  # noqa: BLE001 - code of the user's runs in there
             _refuse(error, text, at, subject, writing=False)
 

@@ -208,6 +208,7 @@ class StructNode(RecordNode):
         self._tag: tuple[str, object] | None = (
             None if config.tag is None else (config.tag_field, config.tag)
         )
+        self.tag_field: str | None = None if self._tag is None else self._tag[0]
 
     def fits(self, value: object) -> bool:
         if type(value) is not self.cls:

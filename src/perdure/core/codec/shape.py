@@ -186,14 +186,15 @@ class AliasNode(Node):
         self._alias = alias
 
     @cached_property
-    def _node(self) -> Node:
+    def inner(self) -> Node:
+        """What it stands for."""
         return Shape.of(self._alias.__value__).node
 
     def write(self, value: object) -> object:
-        return self._node.write(value)
+        return self.inner.write(value)
 
     def read(self, plain: object) -> object:
-        return self._node.read(plain)
+        return self.inner.read(plain)
 
 
 _BARE_TUPLE: object = typing.Tuple  # noqa: UP006 - the old spelling, without arguments

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from perdure.core import decide
 from perdure.core.decide import Retried, RunChange
-from perdure.core.run import Kind, Run
+from perdure.core.run import Run
 from perdure.store import Claim, Unclaimed
 from perdure.stores.sql import states
 from perdure.stores.sql.births import require_worker
@@ -72,29 +72,6 @@ def _wanted(what: Claim) -> tuple[str, list[str | int]]:
         decide.ALONE_AFTER_CRASHES,
     ]
     return condition, params
-
-
-def unclaimed(session: Session, what: Claim, now: int, blocked: bool) -> list[Unclaimed]:
-    """See `Store.unclaimed`."""
-    if not what.queues:
-        return []
-    others = f"AND (name, version) NOT IN ({pairs(len(what.names))})" if what.names else ""
-    statuses = "'queued', 'waiting', 'blocked'" if blocked else "'queued', 'waiting'"
-    records = session.all(
-        f"""
-        SELECT tid, kind, name, version, source FROM runs
-        WHERE tid IN (
-            SELECT MIN(tid) FROM runs
-            WHERE wake_at <= ? AND namespace = ? AND queue IN ({marks(len(what.queues))}) {others}
-                AND status IN ({statuses})
-            GROUP BY kind, name, version, source)
-        ORDER BY tid LIMIT 100""",
-        (now, what.namespace, *what.queues, *_flat(what.names)),
-    )
-    return [
-        Unclaimed(tid=tid, kind=Kind(kind), name=name, version=version, source=source)
-        for tid, kind, name, version, source in records
-    ]
 
 
 def block(session: Session, what: Unclaimed, namespace: str, reason: str, now: int) -> int:

@@ -9,13 +9,12 @@ from perdure.core import decide
 from perdure.core.decide import RunChange
 from perdure.core.run import Run
 from perdure.store import WorkerRow
-from perdure.stores.sql.database import Record, Session
+from perdure.stores.sql.database import Session
 from perdure.stores.sql.records import BRIEF_COLUMNS, WORKER_COLUMNS, marks, run_of, write_change
 
 _FORGET = "DELETE FROM workers WHERE id = ?"
 _REGISTER = f"INSERT INTO workers ({WORKER_COLUMNS}) VALUES ({marks(13)})"
 _RENEW = "UPDATE workers SET lease_until = ? WHERE id = ?"
-_WORKERS = f"SELECT {WORKER_COLUMNS} FROM workers ORDER BY id"
 _PROGRESS = "UPDATE runs SET progress = ? WHERE tid = ? AND worker = ?"
 _LEASE = "SELECT lease_until, namespace FROM workers WHERE id = ? /*FOR UPDATE*/"
 _ORPHANS = f"""
@@ -51,11 +50,6 @@ def register(session: Session, worker: WorkerRow) -> None:
 def renew(session: Session, worker: int, lease_until: int) -> bool:
     """See `Store.renew`."""
     return session.run(_RENEW, (lease_until, worker)) == 1
-
-
-def workers(session: Session) -> list[WorkerRow]:
-    """See `Store.workers`."""
-    return [_worker_of(record) for record in session.all(_WORKERS)]
 
 
 def bury(session: Session, worker: int, now: int, proven: bool) -> int | None:
@@ -104,22 +98,3 @@ def _let_go(session: Session, decisions: list[tuple[Run, RunChange]]) -> int:
     for run, change in decisions:
         write_change(session, run.tid, change)
     return len(decisions)
-
-
-def _worker_of(record: Record) -> WorkerRow:
-    serves = json.loads(record[10])
-    return WorkerRow(
-        id=record[0],
-        name=record[1],
-        host=record[2],
-        boot_id=record[3],
-        pid_namespace=record[4],
-        pid=record[5],
-        started=record[6],
-        lease_until=record[7],
-        registered_at=record[8],
-        namespace=record[9],
-        serves=None if serves is None else tuple(serves),
-        is_background=bool(record[11]),
-        python=record[12],
-    )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perdure.core.run import Run
-from perdure.store import RunFilter
-from perdure.stores.sql.database import Session
+from perdure.core.run import Kind, Run
+from perdure.store import Claim, RunFilter, Unclaimed, WorkerRow
+from perdure.stores.sql.database import Record, Session
 from perdure.stores.sql.records import (
     BRIEF_COLUMNS,
     ELSEWHERE,
     ROW_COLUMNS,
     SELECT_RUN,
+    WORKER_COLUMNS,
     fetch,
     marks,
+    pairs,
     run_of,
     whole_run,
 )
@@ -29,6 +31,7 @@ _MATCH = """
 _CHILDREN = """
     SELECT parent_ordinal, tid FROM runs WHERE parent = ? AND parent_ordinal IS NOT NULL
     ORDER BY parent_ordinal"""
+_WORKERS = f"SELECT {WORKER_COLUMNS} FROM workers ORDER BY id"
 _INBOX = "SELECT id, tid, kind, value, ordinal FROM inbox WHERE tid = ? AND is_read = 0 ORDER BY id LIMIT ?"
 _HELD = "SELECT tid, attempt FROM runs WHERE worker = ? ORDER BY tid"
 # The plus keeps the database from starting at the runs of the worker: the inbox is the short side.
@@ -122,3 +125,52 @@ def held(session: Session, worker: int) -> list[tuple[int, int]]:
 def mail(session: Session, worker: int) -> list[int]:
     """See `Store.mail`."""
     return [tid for (tid,) in session.all(_MAIL, (worker,))]
+
+
+def unclaimed(session: Session, what: Claim, now: int, blocked: bool) -> list[Unclaimed]:
+    """See `Store.unclaimed`."""
+    if not what.queues:
+        return []
+    others = f"AND (name, version) NOT IN ({pairs(len(what.names))})" if what.names else ""
+    statuses = "'queued', 'waiting', 'blocked'" if blocked else "'queued', 'waiting'"
+    records = session.all(
+        f"""
+        SELECT tid, kind, name, version, source FROM runs
+        WHERE tid IN (
+            SELECT MIN(tid) FROM runs
+            WHERE wake_at <= ? AND namespace = ? AND queue IN ({marks(len(what.queues))}) {others}
+                AND status IN ({statuses})
+            GROUP BY kind, name, version, source)
+        ORDER BY tid LIMIT 100""",
+        (now, what.namespace, *what.queues, *(part for pair in what.names for part in pair)),
+    )
+    return [
+        Unclaimed(tid=tid, kind=Kind(kind), name=name, version=version, source=source)
+        for tid, kind, name, version, source in records
+    ]
+
+
+def workers(session: Session) -> list[WorkerRow]:
+    """See `Store.workers`."""
+    return [_worker_of(record) for record in session.all(_WORKERS)]
+
+
+def _worker_of(record: Record) -> WorkerRow:
+    import json  # who looks at runs alone has no use for it
+
+    serves = json.loads(record[10])
+    return WorkerRow(
+        id=record[0],
+        name=record[1],
+        host=record[2],
+        boot_id=record[3],
+        pid_namespace=record[4],
+        pid=record[5],
+        started=record[6],
+        lease_until=record[7],
+        registered_at=record[8],
+        namespace=record[9],
+        serves=None if serves is None else tuple(serves),
+        is_background=bool(record[11]),
+        python=record[12],
+    )

@@ -225,6 +225,11 @@ class SqliteDatabase:
             raise StoreUnusable(
                 f"the folder {folder} of the database {self.path} does not exist; make it first"
             )
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            raise StoreUnusable(
+                f"the database {self.path} is on a read-only file system; mount it writable, or let "
+                "PERDURE_STORE name a copy elsewhere"
+            )
         if not os.path.exists(self.path):
             if not self._create:
                 raise StoreUnusable(

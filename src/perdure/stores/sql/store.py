@@ -70,9 +70,7 @@ class SqlStore:
         return self._database.read(claims.due, what)
 
     def unclaimed(self, what: Claim, now: int, *, blocked: bool = False) -> list[Unclaimed]:
-        from perdure.stores.sql import claims
-
-        return self._database.read(claims.unclaimed, what, now, blocked)
+        return self._database.read(reading.unclaimed, what, now, blocked)
 
     def block(self, what: Unclaimed, namespace: str, reason: str, now: int) -> int:
         from perdure.stores.sql import claims
@@ -120,9 +118,7 @@ class SqlStore:
         return self._database.write_lightly(leases.renew, worker, lease_until)
 
     def workers(self) -> list[WorkerRow]:
-        from perdure.stores.sql import leases
-
-        return self._database.read(leases.workers)
+        return self._database.read(reading.workers)
 
     def bury(self, worker: int, now: int, *, proven: bool) -> int | None:
         from perdure.stores.sql import leases
