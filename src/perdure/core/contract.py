@@ -62,6 +62,8 @@ class Contract:
     _required: frozenset[str]
     _decoder: Callable[[str], msgspec.Struct] | None
     _is_simple: bool
+    _returned: str
+    _recorded: str
     _is_direct: bool
 
     @staticmethod
@@ -94,6 +96,8 @@ class Contract:
             _required=frozenset(one.name for one in inputs.values() if one.is_required),
             _decoder=_decoder(inputs),
             _is_direct=all(one.shape.is_direct for one in inputs.values()),
+            _returned=f"{name}() returned",
+            _recorded=f"the recorded result of {name}() has",
             _is_simple=len(positional) == len(inputs) and not any(o.by_name for o in positional),
         )
 
@@ -383,7 +387,7 @@ class Contract:
             ContractError: It is not what the annotation says.
             EncodingError: It cannot be written down.
         """
-        return codec.encode(value, self.output, at="result", subject=f"{self.name}() returned")
+        return codec.encode(value, self.output, at="result", subject=self._returned)
 
     def decode_output(self, codec: Codec, text: str) -> object:
         """Read what `encode_output` wrote.
@@ -392,9 +396,7 @@ class Contract:
             ContractError: It is not what the annotation says.
             DecodingError: It is damaged.
         """
-        return codec.decode(
-            text, self.output, at="result", subject=f"the recorded result of {self.name}() has"
-        )
+        return codec.decode(text, self.output, at="result", subject=self._recorded)
 
     def encode_chunk(self, codec: Codec, value: object) -> str:
         """Write one streamed chunk down; errors as `encode_output`."""
