@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
-import traceback
 from collections.abc import Callable
 
+from perdure.worker.hang import hang_of
 from perdure.worker.pulse import Pulse, ticks
 
 log = logging.getLogger("perdure.worker")
@@ -85,7 +84,7 @@ class Watchdog:
             "%s",
             self._block_warning,
             what,
-            self._stack(),
+            hang_of(self._loop_thread).stack,
         )
 
     def _wait_for_beat(self, beat: float) -> bool:
@@ -109,10 +108,3 @@ class Watchdog:
             return self._current() or "something that is not a step"
         except Exception as error:  # noqa: BLE001 - a wrong name must not end the watch
             return f"something that cannot be named ({type(error).__name__}: {error})"
-
-    def _stack(self) -> str:
-        # The function is public and documented; its underscore warns of its cost.
-        frame = sys._current_frames().get(self._loop_thread)  # pyright: ignore[reportPrivateUsage]
-        if frame is None:
-            return "  (its thread is gone)"
-        return "".join(traceback.format_stack(frame)).rstrip()

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import platform
+import threading
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +33,7 @@ from perdure.engine.tids import make_tid
 from perdure.project.settings import WorkerSettings
 from perdure.project.watch import SourceWatch
 from perdure.store import Claim, Listener, RunFilter, Store, Unclaimed, WorkerRow
+from perdure.worker.hang import hang_of
 from perdure.worker.identity import Identity
 from perdure.worker.lease import Lease
 from perdure.worker.pulse import Pulse
@@ -79,6 +81,8 @@ class Worker:
         is_shared: The loop belongs to somebody else's application.
         watch_sources: End when the code on disk changes, or when too many threads hang, for a
             successor to start afresh.
+        hung: Called in another thread, again and again, with what hangs (see `what_hangs`), while
+            the loop is silent and the lease is over. None: the process is somebody else's.
         always_replay: Testing: every turn starts from the journal.
     """
 
@@ -96,6 +100,7 @@ class Worker:
         is_background: bool = False,
         is_shared: bool = False,
         watch_sources: bool = False,
+        hung: Callable[[str], object] | None = None,
         always_replay: bool = False,
     ) -> None:
         self.namespace = namespace
@@ -108,8 +113,10 @@ class Worker:
         self.name = name or f"{self._identity.host}:{self._identity.pid}"
         self._is_background = is_background
         self._is_shared = is_shared
+        self._hung = hung
         self._always_replay = always_replay
         self._pulse = Pulse()
+        self._thread = 0
         self._sources = SourceWatch(root) if watch_sources and root is not None else None
         self._lease: Lease | None = None
         self._is_lost = False
@@ -133,6 +140,7 @@ class Worker:
         if self._sources is not None:
             self._sources.remember()
         loop = self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._wake = asyncio.Event()
         self._is_over = asyncio.Event()
         self.committer = Committer(loop, shared=self._is_shared)
@@ -175,6 +183,7 @@ class Worker:
             lost=lambda _reason: self._loop.call_soon_threadsafe(self._on_lease_lost, me),
             name=self.name,
             pulse=self._pulse,
+            hung=None if self._hung is None else self._on_hang,
         )
         row = WorkerRow(
             id=self.worker_id,
@@ -289,6 +298,17 @@ class Worker:
         if not self._is_lost:
             self._is_lost = True
             self._wake.set()
+
+    def what_hangs(self) -> str:
+        """What the loop is stuck in, with the run and the line; "" if it waits for its database, or
+        for a person with a debugger. For other threads, and for signal handlers."""
+        hang = hang_of(self._thread)
+        return "" if hang.is_excused else f"{self.engine.activity()} at {hang.place}"
+
+    def _on_hang(self) -> None:
+        what = self.what_hangs()
+        if what and self._hung is not None:
+            self._hung(what)
 
     def _on_lease_lost(self, worker: int) -> None:
         if worker == self.worker_id:
