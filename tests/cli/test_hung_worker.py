@@ -12,7 +12,7 @@ import pytest
 from .conftest import DEADLINE, SOURCE, Perdure, until
 
 HUNG = """
-import os
+import ctypes
 import time
 from pathlib import Path
 
@@ -44,6 +44,13 @@ async def hangs_later() -> None:
 async def blocks() -> None:
     Path("begun").open("a").write("x")
     time.sleep(3600)
+
+
+@function
+async def keeps_the_interpreter() -> None:
+    Path("begun").open("a").write("x")
+    if len(Path("begun").read_text()) == 1:
+        ctypes.PyDLL(None).sleep(3600)  # PyDLL does not let other threads run
 
 
 @workflow
@@ -128,6 +135,18 @@ def test_a_step_that_hangs_is_named(project: Perdure) -> None:
     assert worker.returncode == 1
     assert f"its loop hangs in step 0 blocks() of run {tid} at " in said
     assert "in blocks;" in said
+
+
+def test_c_code_that_keeps_the_interpreter_is_ended_by_who_waits(project: Perdure) -> None:
+    """No thread of such a worker can end it, and it keeps the lock of the background worker."""
+    project.env["PERDURE_WORKER_LEASE"] = "2s"
+    waiting = project.popen("run", "hung:keeps_the_interpreter")
+    until(lambda: begun(project) == 1)
+    (row,) = project.rows()
+    out, err = waiting.communicate(timeout=DEADLINE)
+    assert (waiting.returncode, out) == (0, "null\n"), err
+    assert f"{row.name} was silent for two leases" in err
+    assert begun(project) == 2 and row.pid not in project.pids()
 
 
 def test_a_program_that_hosts_is_never_ended(project: Perdure) -> None:

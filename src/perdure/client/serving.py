@@ -12,14 +12,20 @@ import time
 from perdure.client.connection import Connection
 from perdure.worker.background import ensure_background_worker
 from perdure.worker.identity import Identity, is_proven_dead
+from perdure.worker.silence import Silence
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
 """Seconds between two looks for a worker: from, growing each time that one had to be started, to."""
 GROWTH = 1.5
 
 
-def ensure_served(connection: Connection, name: str) -> bool:
+def ensure_served(connection: Connection, name: str, silence: Silence | None = None) -> bool:
     """Start the project's background worker unless somebody alive executes runs of this name.
+
+    Args:
+        connection: Whose project.
+        name: The name of a workflow or function.
+        silence: Ends a background worker that hangs, for who asks again and again.
 
     Returns:
         Whether one was started.
@@ -28,12 +34,15 @@ def ensure_served(connection: Connection, name: str) -> bool:
         return False
     here = Identity.of_this_process()
     now = connection.store.now()
-    for row in connection.store.workers():
+    workers = connection.store.workers()
+    for row in workers:
         if row.namespace != connection.settings.namespace:
             continue
         serves = row.serves is None or name in row.serves
         if serves and row.lease_until >= now and not is_proven_dead(row, here):
             return False
+    if silence is not None:
+        silence.look(connection.store, workers)
     return ensure_background_worker(connection.project, namespace=connection.settings.namespace)
 
 
@@ -48,6 +57,8 @@ class Caretaker:
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
+        settings = connection.settings
+        self._silence = Silence(settings.namespace, patience=settings.worker.lease / 1_000_000)
         self._pause = FIRST_PAUSE
         self._next = time.monotonic() + self._pause
 
@@ -55,7 +66,7 @@ class Caretaker:
         """See to it that a worker is there; cheap, and does nothing if called too often."""
         if time.monotonic() < self._next:
             return
-        if ensure_served(self._connection, self._name):
+        if ensure_served(self._connection, self._name, self._silence):
             # One that dies at once again and again shall not keep the machine busy.
             self._pause = min(self._pause * GROWTH, LAST_PAUSE)
         self._next = time.monotonic() + self._pause
