@@ -150,6 +150,44 @@ def test_stop(project: Perdure) -> None:
     assert mine.returncode == 0 and project.rows() == []
 
 
+def test_stop_says_what_is_left(project: Perdure) -> None:
+    """How many runs are unfinished, and what starts them again; nothing where somebody goes on."""
+    tids = [project("run", "app:forever", "--no-wait").stdout.strip() for _ in range(2)]
+    until(lambda: {project.json("status", tid)["status"] for tid in tids} == {"waiting"})
+    done = project("worker", "stop")
+    assert done.stderr == (
+        "2 unfinished runs are left; the next `perdure run`, `perdure wait` or start() goes on with"
+        " what is left, and so does `perdure worker run`\n"
+    )
+    project("cancel", tids[0])
+    assert project("wait", tids[0]).stdout == "cancelled\n"
+    assert project.json("worker", "stop")["unfinished"] == 1
+    background = project.popen("worker", "run", "--background")
+    project.worker("--name", "mine")
+    until(lambda: background.pid in project.pids())
+    assert project("worker", "stop").stderr == ""
+
+
+def test_stop_of_a_worker_that_does_not_end(project: Perdure) -> None:
+    """It says so and how to end it; --force kills it, and the next worker goes on."""
+    tid = project("run", "app:holding", "--arg", str(project.root), "--no-wait").stdout.strip()
+    until((project.root / "running").exists)
+    (row,) = project.rows()
+    os.kill(row.pid, signal.SIGSTOP)
+    done = project("worker", "stop", "--timeout", "0.1s")
+    assert done.returncode == 124
+    assert f"pid {row.pid}" in done.stderr
+    assert "`perdure worker stop --force --timeout 0`" in done.stderr
+    done = project("worker", "stop", "--force", "--timeout", "0")
+    assert done.returncode == 0
+    assert done.stdout == f"worker {row.name} was killed; what it ran is run again\n"
+    assert done.stderr.startswith("1 unfinished run is left; ")
+    assert is_proven_dead(row, Identity.of_this_process())
+    (project.root / "go").touch()
+    assert project("wait", tid).stdout == "completed\n"
+    assert project("result", tid).stdout == "done\n"
+
+
 def test_a_step_starts_a_run_on_its_own_worker(project: Perdure) -> None:
     """start() in a step finds the worker as its host: nothing else is started."""
     worker = project.worker()
