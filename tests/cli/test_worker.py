@@ -8,7 +8,7 @@ import signal
 
 from perdure.worker.identity import Identity, is_proven_dead
 
-from .conftest import DEADLINE, Perdure, until
+from .conftest import APP, DEADLINE, Perdure, until
 
 
 def test_a_worker_started_by_hand_serves_and_ends_in_good_order(project: Perdure) -> None:
@@ -53,6 +53,44 @@ def test_changed_code_replaces_a_worker_in_its_own_process(project: Perdure) -> 
     until(lambda: {row.id for row in project.rows()} not in ({before.id}, set()))
     assert project("run", "app:twice", "--arg", "1").stdout == "100\n"
     assert project.pids() == {worker.pid}
+
+
+def test_a_stop_while_the_worker_starts_afresh_is_obeyed(project: Perdure) -> None:
+    """Whether it comes while the old code drains or while the new code is being loaded, the worker
+    ends with 0, and nothing of it is left."""
+    slow = (
+        "\nfrom perdure import function\n"
+        "Path = __import__('pathlib').Path\n"
+        "if Path('afresh').exists():\n"
+        "    Path('loading').touch()\n"
+        "    while not Path('go').exists(): pass_time()\n"
+    )
+    project.write("app.py", APP + slow)
+    worker = project.worker("--module", "app")
+    (project.root / "afresh").touch()
+    project.write("app.py", APP + slow + "# other code\n")
+    until((project.root / "loading").exists)
+    worker.send_signal(signal.SIGTERM)
+    (project.root / "go").touch()
+    worker.communicate(timeout=DEADLINE)
+    assert worker.returncode == 0
+    assert project.rows() == []
+
+
+def test_a_stop_while_old_code_drains_is_obeyed(project: Perdure) -> None:
+    """A worker that waits for a step before it starts afresh does not start afresh any more."""
+    worker = project.worker("--module", "app")
+    project("run", "app:holding", "--arg", str(project.root), "--no-wait")
+    until((project.root / "running").exists)
+    project.write("app.py", APP + "# other code\n")
+    assert worker.stderr is not None
+    until(lambda: "ends: changed" in worker.stderr.readline())
+    worker.send_signal(signal.SIGTERM)
+    until(lambda: "SIGTERM" in worker.stderr.readline())
+    (project.root / "go").touch()
+    worker.communicate(timeout=DEADLINE)
+    assert worker.returncode == 0
+    assert project.rows() == []
 
 
 def test_changed_code_replaces_the_background_worker(project: Perdure) -> None:

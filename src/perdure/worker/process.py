@@ -39,7 +39,7 @@ from perdure.project.settings import Settings
 from perdure.store import RunFilter, Store
 from perdure.worker.background import start_background_worker
 from perdure.worker.leader import LeaderLock
-from perdure.worker.signals import StopSignals
+from perdure.worker.signals import EndAtOnce, Stopped, StopSignals, hold
 from perdure.worker.worker import Outcome, Worker
 
 log = logging.getLogger("perdure.worker")
@@ -108,6 +108,13 @@ class WorkerProcess:
         """
         # What the steps of this worker start belongs to this project, wherever they change to.
         os.environ[VARIABLE] = str(self._project.root)
+        try:
+            with EndAtOnce():
+                return self._run()
+        except Stopped:
+            return 0  # the lock goes with the process
+
+    def _run(self) -> int:
         while True:
             end = self._work()
             match end.outcome:
@@ -176,7 +183,8 @@ class WorkerProcess:
                 outcome = await worker.wait()
                 log.info("worker %s ends: %s", worker.name, outcome.value)
                 await worker.close()
-        return _End(outcome, bool(forced))
+        # Whoever asked for the end meant the process, also if it was about to start afresh.
+        return _End(Outcome.STOPPED if signals.is_told else outcome, bool(forced))
 
     def _watch_lock(
         self, lock: LeaderLock, loop: asyncio.AbstractEventLoop, worker: Worker
@@ -236,6 +244,7 @@ class WorkerProcess:
                 self._lock.release()
             return
         os.chdir(self._folder)
+        hold()
         # The words of the shell, with the interpreter's options: `python -X dev -m perdure …`.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # no shell
 

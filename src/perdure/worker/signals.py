@@ -4,6 +4,10 @@ The handler itself only counts and tells the loop. It is a plain signal handler 
 loop's own: those run when the loop comes round, and a loop that is blocked could then not be ended
 at all. Here a second signal that the loop does not hear is told to a thread, and a third one finds
 the default in force again, and ends the process.
+
+Before and after that time there is nothing to drain, and a stop signal raises `Stopped`, wherever the
+main thread is (`EndAtOnce`). A process that starts afresh in itself (exec) holds the signals that
+come on the way (`hold`), and finds them when it is there.
 """
 
 from __future__ import annotations
@@ -23,8 +27,54 @@ log = logging.getLogger("perdure.worker")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+_Handler = signal.Handlers | int | Callable[..., object]
+
 DEAF_SECONDS = 2.0
 """A loop that has not heard the second signal for so long hears nothing."""
+
+
+class Stopped(BaseException):
+    """A stop signal came while there was nothing to drain.
+
+    No SystemExit: a module that is being imported may raise that by itself, and is broken then.
+    """
+
+
+class EndAtOnce:
+    """While it is entered, a stop signal raises `Stopped` (main thread only); those that were held
+    across an exec are heard now."""
+
+    def __init__(self) -> None:
+        self._previous: list[tuple[signal.Signals, _Handler]] = []
+
+    def __enter__(self) -> Self:
+        self._previous = [(number, _install(number, self._end)) for number in SIGNALS]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous:
+            signal.signal(number, handler)
+
+    @staticmethod
+    def _end(number: int, frame: FrameType | None) -> None:
+        raise Stopped
+
+
+def hold() -> None:
+    """Keep stop signals from here on, for whom this process becomes by exec."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _install(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> _Handler:
+    previous = signal.signal(number, handler)
+    # None: a handler that C code installed, which Python cannot put back.
+    return signal.SIG_DFL if previous is None else previous
 
 
 class StopSignals:
@@ -58,7 +108,7 @@ class StopSignals:
         self._insisted: SimpleQueue[bool] = SimpleQueue()
         self._is_heard = threading.Event()
         self._listening: threading.Thread | None = None
-        self._previous: dict[signal.Signals, signal.Handlers | int | Callable[..., object]] = {}
+        self._previous: dict[signal.Signals, _Handler] = {}
         self._ear: socket.socket | None = None
         self._mouth: socket.socket | None = None
         self._previous_wakeup = -1
@@ -89,9 +139,7 @@ class StopSignals:
         )
         self._listening.start()
         for number in SIGNALS:
-            handler = signal.signal(number, self._handle)
-            # None: a handler that C code installed, which Python cannot put back.
-            self._previous[number] = signal.SIG_DFL if handler is None else handler
+            self._previous[number] = _install(number, self._handle)
         return self
 
     def __exit__(
