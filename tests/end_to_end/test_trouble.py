@@ -175,6 +175,15 @@ def test_a_body_that_blocks_the_loop_is_named(caplog):
     assert f"the body of trouble_blocking_body() of run {run.tid}" in caplog.text
 
 
+def test_an_idle_loop_is_not_taken_for_a_blocked_one(caplog):
+    """However short the time is after which a blockage is reported."""
+    caplog.set_level(logging.WARNING, "perdure.worker")
+    with perdure.open(worker={"block_warning": "200ms"}) as host:
+        looks = wait_for(lambda: host.worker._net_at)
+        wait_for(lambda: host.worker._net_at > looks + 1.5)
+    assert "blocked" not in caplog.text
+
+
 def test_what_steps_print_is_printed(capfd):
     """Nothing is taken away, nothing of ours is mixed in."""
 

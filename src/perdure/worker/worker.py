@@ -46,7 +46,7 @@ log = logging.getLogger("perdure.worker")
 NET_SECONDS = 1.0
 """How often a worker looks for what a lost poke would have told it."""
 BEAT_SECONDS = 0.5
-"""How often the loop shows that it turns."""
+"""How often the loop shows that it turns, at least; more often for a short `block_warning`."""
 CLAIM_BATCH = 200
 """Runs per claim."""
 STARVED_SECONDS = 10.0
@@ -347,7 +347,8 @@ class Worker:
         self._pulse.beat()
         if self._loop.time() >= self._net_at:
             self._wake.set()
-        self._beating = self._loop.call_later(BEAT_SECONDS, self._beat)
+        seconds = min(BEAT_SECONDS, self._settings.block_warning / SECOND / 4)
+        self._beating = self._loop.call_later(seconds, self._beat)
 
     # --- the service ----------------------------------------------------------------------------------
 
