@@ -121,8 +121,9 @@ class Settings:
     durability: str = _setting(
         Choice("full", "process"),
         "full",
-        'For SQLite. "full": what is acknowledged survives a power cut. "process": it survives a '
-        "crash of the process, and commits cost a fraction. (PostgreSQL: what its server says.)",
+        '"full": what is acknowledged survives a power cut of the machine that has the database. '
+        '"process": it survives a crash of the process, and commits cost a fraction. (On PostgreSQL '
+        "the setting `synchronous_commit` of each session.)",
     )
     namespace: str = _setting(
         Text(), "default", "Runs of different namespaces in one database never see each other."
