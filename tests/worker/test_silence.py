@@ -43,9 +43,9 @@ def test_a_silent_background_worker_is_buried_and_killed(start, row_of, caplog) 
     with closing(MemoryStore()) as store:
         store.register(row_of(child.pid, is_background=True, lease_until=store.now() - 1))
         silence = Silence("default", patience=0)
-        silence.look(store, store.workers())
+        silence.look(store)
         assert child.poll() is None, "it was never seen before"
-        silence.look(store, store.workers())
+        silence.look(store)
         assert child.wait(5) == -signal.SIGKILL
         assert store.workers() == []
     assert "worker-1 was silent for two leases" in caplog.text
@@ -64,21 +64,23 @@ def test_others_are_left_alone(start, row_of, fields) -> None:
         store.register(row_of(child.pid, **{"is_background": True, **fields}))
         silence = Silence("default", patience=0)
         for _ in range(3):
-            silence.look(store, store.workers())
+            silence.look(store)
         assert len(store.workers()) == 1
     assert child.poll() is None
 
 
-def test_one_that_was_heard_of_in_between_is_left_alone(start, row_of) -> None:
+def test_one_that_was_heard_of_in_between_is_left_alone(start, row_of, monkeypatch) -> None:
     """Its lease came back after the look: the store refuses to bury it, so it is not killed."""
     child = start(SLEEP)
     child.stdout.readline()
     with closing(MemoryStore()) as store:
         store.register(row_of(child.pid, is_background=True, lease_until=store.now() - 1))
-        stale = store.workers()
         silence = Silence("default", patience=0)
-        silence.look(store, stale)
+        silence.look(store)
+        stale = store.workers()
+        monkeypatch.setattr(store, "workers", lambda: stale)
         assert store.renew(1, store.now() + 60_000_000)
-        silence.look(store, stale)
+        silence.look(store)
+        monkeypatch.undo()
         assert len(store.workers()) == 1
     assert child.poll() is None

@@ -19,13 +19,8 @@ FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
 GROWTH = 1.5
 
 
-def ensure_served(connection: Connection, name: str, silence: Silence | None = None) -> bool:
+def ensure_served(connection: Connection, name: str) -> bool:
     """Start the project's background worker unless somebody alive executes runs of this name.
-
-    Args:
-        connection: Whose project.
-        name: The name of a workflow or function.
-        silence: Ends a background worker that hangs, for who asks again and again.
 
     Returns:
         Whether one was started.
@@ -34,15 +29,12 @@ def ensure_served(connection: Connection, name: str, silence: Silence | None = N
         return False
     here = Identity.of_this_process()
     now = connection.store.now()
-    workers = connection.store.workers()
-    for row in workers:
+    for row in connection.store.workers():
         if row.namespace != connection.settings.namespace:
             continue
         serves = row.serves is None or name in row.serves
         if serves and row.lease_until >= now and not is_proven_dead(row, here):
             return False
-    if silence is not None:
-        silence.look(connection.store, workers)
     return ensure_background_worker(connection.project, namespace=connection.settings.namespace)
 
 
@@ -63,10 +55,11 @@ class Caretaker:
         self._next = time.monotonic() + self._pause
 
     def look(self) -> None:
-        """See to it that a worker is there; cheap, and does nothing if called too often."""
+        """See to it that a worker is there, and hears; cheap, and does nothing if called too often."""
         if time.monotonic() < self._next:
             return
-        if ensure_served(self._connection, self._name, self._silence):
+        self._silence.look(self._connection.store)
+        if ensure_served(self._connection, self._name):
             # One that dies at once again and again shall not keep the machine busy.
             self._pause = min(self._pause * GROWTH, LAST_PAUSE)
         self._next = time.monotonic() + self._pause

@@ -13,7 +13,6 @@ import logging
 import os
 import select
 import signal
-from collections.abc import Iterable
 
 from perdure.store import Store, WorkerRow
 from perdure.worker.identity import Identity, is_proven_alive
@@ -68,8 +67,9 @@ class Silence:
         self._here = Identity.of_this_process()
         self._since: dict[int, tuple[int, float]] = {}
 
-    def look(self, store: Store, workers: Iterable[WorkerRow]) -> None:
-        """Look at all workers of a store; ask now and then."""
+    def look(self, store: Store) -> None:
+        """Look at all workers of a store; to be called now and then."""
+        workers = store.workers()
         now = store.now()
         silent = [row for row in workers if self._is_silent(row, now)]
         known, self._since = self._since, {}
