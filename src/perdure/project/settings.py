@@ -45,13 +45,15 @@ class WorkerSettings:
     lease: int = _setting(
         Duration(1 * _SECOND),
         15 * _SECOND,
-        "How long a worker may be silent before others take over its runs. (A worker that is "
-        "proven dead on the same machine is replaced at once.)",
+        "How long a worker may be silent before others take over its runs, and a worker process "
+        "whose loop hangs ends itself. (A worker that is proven dead on the same machine is replaced "
+        "at once.)",
     )
     idle_exit: int = _setting(
         Duration(0),
         600 * _SECOND,
-        "After how long without any unfinished run the project's background worker ends.",
+        "After how long without any unfinished run the project's background worker ends. (No other "
+        "worker ends by itself: one that was started by hand, or by a program that hosts, stays.)",
     )
     drain: int = _setting(
         Duration(0),
@@ -72,7 +74,7 @@ class WorkerSettings:
         Count(),
         8,
         "How many threads may hang in functions that were given up (timed out) before the worker "
-        "drains and starts afresh.",
+        "drains and starts afresh. (In a program that hosts, that is only logged.)",
     )
     cached_runs: int = _setting(
         Count(0),
