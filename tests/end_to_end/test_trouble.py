@@ -125,8 +125,9 @@ def test_a_clock_that_jumps_back_holds_nothing_up(monkeypatch):
 def test_a_clock_that_jumps_ahead_is_followed(monkeypatch):
     """After a sleep of the host what is overdue is done at once."""
     now = time.time_ns
-    # The process's clock follows and does not go back: not for the tests that come after this one.
+    # The process's clock follows: not for the tests that come after this one.
     monkeypatch.setattr(clock.host_now, "_offset", clock.host_now._offset)
+    monkeypatch.setattr(clock.host_now, "_ahead", clock.host_now._ahead)
     with perdure.open():
 
         @workflow(name="trouble_long_nap")
@@ -138,6 +139,27 @@ def test_a_clock_that_jumps_ahead_is_followed(monkeypatch):
         wait_for(lambda: run.status() is perdure.Status.WAITING)
         monkeypatch.setattr(clock.time, "time_ns", lambda: now() + 2 * 3600 * 10**9)
         assert run.result(10) == "rested"
+
+
+def test_a_jump_ahead_that_is_taken_back_holds_up_no_new_sleeps(monkeypatch):
+    """A sleep that begins after the clock was set right again ends in time."""
+    now = time.time_ns
+    monkeypatch.setattr(clock.host_now, "_offset", clock.host_now._offset)
+    monkeypatch.setattr(clock.host_now, "_ahead", clock.host_now._ahead)
+    with perdure.open() as host:
+
+        @workflow(name="trouble_short_nap")
+        async def nap() -> str:
+            await sleep("50ms")
+            return "rested"
+
+        monkeypatch.setattr(clock.time, "time_ns", lambda: now() + 3600 * 10**9)
+        assert start(nap).result(10) == "rested"
+        monkeypatch.setattr(clock.time, "time_ns", now)
+        run = start(nap)
+        assert run.result(10) == "rested"
+        assert abs(run.record().created_at - now() // 1000) < 60 * 10**6
+        assert host.worker.may_start()
 
 
 def test_a_step_that_blocks_the_loop_is_named(caplog):
