@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+from perdure.worker.identity import Identity, is_proven_dead
 
 from .conftest import DEADLINE, SOURCE, Perdure, until
 
@@ -110,6 +113,19 @@ def test_a_run_that_hangs_can_be_cancelled(project: Perdure) -> None:
     assert project("cancel", tid).returncode == 0
     until(lambda: project.json("status", tid)["status"] == "cancelled")
     assert begun(project) == 1
+
+
+def test_a_background_worker_that_was_asked_to_end_has_no_successor(project: Perdure) -> None:
+    """It cannot hear the signal, but its end is what was asked for."""
+    start(project, "hangs")
+    until(lambda: begun(project) == 1)
+    (row,) = project.rows()
+    os.kill(row.pid, signal.SIGTERM)
+    here = Identity.of_this_process()
+    until(lambda: is_proven_dead(row, here))
+    assert "ends: its loop hangs in the body of hangs()" in project.log
+    assert project.json("worker", "status")["background_pid"] is None
+    assert project.pids() == {row.pid}, "nobody came after it"
 
 
 def test_a_worker_that_was_started_by_hand_ends_and_others_go_on(project: Perdure) -> None:
