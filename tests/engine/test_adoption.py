@@ -16,7 +16,7 @@ from perdure import Status, function, sleep, start, workflow
 from perdure.core.errors import RunCancelled, StoreUnavailable
 from perdure.store import Claim
 from perdure.stores.memory import MemoryStore
-from perdure.worker import worker as worker_module
+from perdure.worker import claiming
 from tests.engine.queued import dead_worker, new_run, queue
 
 ran: Counter[int] = Counter()
@@ -202,7 +202,7 @@ def test_a_run_that_killed_workers_starves_nobody(
 ) -> None:
     """It waits to be alone while a long step runs; others are claimed meanwhile, by turns, and it
     gets its turn when the step has ended."""
-    monkeypatch.setattr(worker_module, "STARVED_SECONDS", 0.3)
+    monkeypatch.setattr(claiming, "STARVED_SECONDS", 0.3)
     with perdure.open(store="memory:") as host:
         store = host.connection.store
         busy = start(takes_long)
