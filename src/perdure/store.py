@@ -233,7 +233,8 @@ class Store(Protocol):
     def deliver(self, mail: NewMail, now: int) -> Delivered:
         """Put something before a run and wake it; see `Delivered` for all that can happen.
 
-        A delivery whose key was used before is REPEATED, also when the first one was read since.
+        A delivery whose key was used before is REPEATED, also when the first one was read since;
+        but see `decide.ends_at_once`.
         One that ENDED the run asks its unfinished children to end, too.
         """
         ...

@@ -8,7 +8,7 @@ import signal
 
 from perdure.worker.identity import Identity, is_proven_dead
 
-from .conftest import DEADLINE, Perdure, until
+from .conftest import APP, DEADLINE, Perdure, until
 
 
 def test_a_worker_started_by_hand_serves_and_ends_in_good_order(project: Perdure) -> None:
@@ -54,6 +54,44 @@ def test_changed_code_replaces_a_worker_in_its_own_process(project: Perdure) -> 
     until(lambda: {row.id for row in project.rows()} not in ({before.id}, set()))
     assert project("run", "app:twice", "--arg", "1").stdout == "100\n"
     assert project.pids() == {worker.pid}
+
+
+def test_a_stop_while_the_worker_starts_afresh_is_obeyed(project: Perdure) -> None:
+    """Whether it comes while the old code drains or while the new code is being loaded, the worker
+    ends with 0, and nothing of it is left."""
+    slow = (
+        "\nfrom perdure import function\n"
+        "Path = __import__('pathlib').Path\n"
+        "if Path('afresh').exists():\n"
+        "    Path('loading').touch()\n"
+        "    while not Path('go').exists(): pass_time()\n"
+    )
+    project.write("app.py", APP + slow)
+    worker = project.worker("--module", "app")
+    (project.root / "afresh").touch()
+    project.write("app.py", APP + slow + "# other code\n")
+    until((project.root / "loading").exists)
+    worker.send_signal(signal.SIGTERM)
+    (project.root / "go").touch()
+    worker.communicate(timeout=DEADLINE)
+    assert worker.returncode == 0
+    assert project.rows() == []
+
+
+def test_a_stop_while_old_code_drains_is_obeyed(project: Perdure) -> None:
+    """A worker that waits for a step before it starts afresh does not start afresh any more."""
+    worker = project.worker("--module", "app")
+    project("run", "app:holding", "--arg", str(project.root), "--no-wait")
+    until((project.root / "running").exists)
+    project.write("app.py", APP + "# other code\n")
+    assert worker.stderr is not None
+    until(lambda: "ends: changed" in worker.stderr.readline())
+    worker.send_signal(signal.SIGTERM)
+    until(lambda: "SIGTERM" in worker.stderr.readline())
+    (project.root / "go").touch()
+    worker.communicate(timeout=DEADLINE)
+    assert worker.returncode == 0
+    assert project.rows() == []
 
 
 def test_changed_code_replaces_the_background_worker(project: Perdure) -> None:
@@ -149,6 +187,44 @@ def test_stop(project: Perdure) -> None:
     assert "worker mine has ended" in project("worker", "stop", "--all").stdout
     mine.communicate()
     assert mine.returncode == 0 and project.rows() == []
+
+
+def test_stop_says_what_is_left(project: Perdure) -> None:
+    """How many runs are unfinished, and what starts them again; nothing where somebody goes on."""
+    tids = [project("run", "app:forever", "--no-wait").stdout.strip() for _ in range(2)]
+    until(lambda: {project.json("status", tid)["status"] for tid in tids} == {"waiting"})
+    done = project("worker", "stop")
+    assert done.stderr == (
+        "2 unfinished runs are left; the next `perdure run`, `perdure wait` or start() goes on with"
+        " what is left, and so does `perdure worker run`\n"
+    )
+    project("cancel", tids[0])
+    assert project("wait", tids[0]).stdout == "cancelled\n"
+    assert project.json("worker", "stop")["unfinished"] == 1
+    background = project.popen("worker", "run", "--background")
+    project.worker("--name", "mine")
+    until(lambda: background.pid in project.pids())
+    assert project("worker", "stop").stderr == ""
+
+
+def test_stop_of_a_worker_that_does_not_end(project: Perdure) -> None:
+    """It says so and how to end it; --force kills it, and the next worker goes on."""
+    tid = project("run", "app:holding", "--arg", str(project.root), "--no-wait").stdout.strip()
+    until((project.root / "running").exists)
+    (row,) = project.rows()
+    os.kill(row.pid, signal.SIGSTOP)
+    done = project("worker", "stop", "--timeout", "0.1s")
+    assert done.returncode == 124
+    assert f"pid {row.pid}" in done.stderr
+    assert "`perdure worker stop --force --timeout 0`" in done.stderr
+    done = project("worker", "stop", "--force", "--timeout", "0")
+    assert done.returncode == 0
+    assert done.stdout == f"worker {row.name} was killed; what it ran is run again\n"
+    assert done.stderr.startswith("1 unfinished run is left; ")
+    assert is_proven_dead(row, Identity.of_this_process())
+    (project.root / "go").touch()
+    assert project("wait", tid).stdout == "completed\n"
+    assert project("result", tid).stdout == "done\n"
 
 
 def test_a_step_starts_a_run_on_its_own_worker(project: Perdure) -> None:

@@ -125,8 +125,9 @@ def test_a_clock_that_jumps_back_holds_nothing_up(monkeypatch):
 def test_a_clock_that_jumps_ahead_is_followed(monkeypatch):
     """After a sleep of the host what is overdue is done at once."""
     now = time.time_ns
-    # The process's clock follows and does not go back: not for the tests that come after this one.
+    # The process's clock follows: not for the tests that come after this one.
     monkeypatch.setattr(clock.host_now, "_offset", clock.host_now._offset)
+    monkeypatch.setattr(clock.host_now, "_ahead", clock.host_now._ahead)
     with perdure.open():
 
         @workflow(name="trouble_long_nap")
@@ -138,6 +139,27 @@ def test_a_clock_that_jumps_ahead_is_followed(monkeypatch):
         wait_for(lambda: run.status() is perdure.Status.WAITING)
         monkeypatch.setattr(clock.time, "time_ns", lambda: now() + 2 * 3600 * 10**9)
         assert run.result(10) == "rested"
+
+
+def test_a_jump_ahead_that_is_taken_back_holds_up_no_new_sleeps(monkeypatch):
+    """A sleep that begins after the clock was set right again ends in time."""
+    now = time.time_ns
+    monkeypatch.setattr(clock.host_now, "_offset", clock.host_now._offset)
+    monkeypatch.setattr(clock.host_now, "_ahead", clock.host_now._ahead)
+    with perdure.open() as host:
+
+        @workflow(name="trouble_short_nap")
+        async def nap() -> str:
+            await sleep("50ms")
+            return "rested"
+
+        monkeypatch.setattr(clock.time, "time_ns", lambda: now() + 3600 * 10**9)
+        assert start(nap).result(10) == "rested"
+        monkeypatch.setattr(clock.time, "time_ns", now)
+        run = start(nap)
+        assert run.result(10) == "rested"
+        assert abs(run.record().created_at - now() // 1000) < 60 * 10**6
+        assert host.worker.may_start()
 
 
 def test_a_step_that_blocks_the_loop_is_named(caplog):
@@ -173,6 +195,15 @@ def test_a_body_that_blocks_the_loop_is_named(caplog):
         run = start(body)
         assert run.result(10) == "done"
     assert f"the body of trouble_blocking_body() of run {run.tid}" in caplog.text
+
+
+def test_an_idle_loop_is_not_taken_for_a_blocked_one(caplog):
+    """However short the time is after which a blockage is reported."""
+    caplog.set_level(logging.WARNING, "perdure.worker")
+    with perdure.open(worker={"block_warning": "200ms"}) as host:
+        looks = wait_for(lambda: host.worker._net_at)
+        wait_for(lambda: host.worker._net_at > looks + 1.5)
+    assert "blocked" not in caplog.text
 
 
 def test_what_steps_print_is_printed(capfd):

@@ -16,7 +16,7 @@ from perdure import Status, function, sleep, start, workflow
 from perdure.core.errors import RunCancelled, StoreUnavailable
 from perdure.store import Claim
 from perdure.stores.memory import MemoryStore
-from perdure.worker import worker as worker_module
+from perdure.worker import claiming
 from tests.engine.queued import dead_worker, new_run, queue
 
 ran: Counter[int] = Counter()
@@ -202,7 +202,7 @@ def test_a_run_that_killed_workers_starves_nobody(
 ) -> None:
     """It waits to be alone while a long step runs; others are claimed meanwhile, by turns, and it
     gets its turn when the step has ended."""
-    monkeypatch.setattr(worker_module, "STARVED_SECONDS", 0.3)
+    monkeypatch.setattr(claiming, "STARVED_SECONDS", 0.3)
     with perdure.open(store="memory:") as host:
         store = host.connection.store
         busy = start(takes_long)
@@ -245,3 +245,30 @@ def test_a_full_worker_fills_a_free_place_at_once(project: Path) -> None:
         began_at = time.monotonic()
         assert [run.result(30) for run in runs] == list(range(10))
         assert time.monotonic() - began_at < 2.5
+
+
+def test_a_waiting_cancel_is_read_before_the_body_begins():
+    """A run that hung its worker before anything was recorded would hang the next one, too; it was
+    asked to end, and nothing of it ran that could be cleaned up."""
+    bodies: list[int] = []
+
+    @workflow(name="adoption_asked_to_end")
+    async def body() -> None:
+        bodies.append(1)
+
+    with perdure.open() as host:
+        store = host.connection.store
+        now = store.now()
+        row = dead_worker(now)
+        store.register(row)
+        store.submit([run := new_run(body, at=now, worker=row.id)])
+        handle = perdure.get_run(str(run.tid))
+        assert handle.cancel("it hangs")
+        assert handle.status() is Status.RUNNING
+        assert store.bury(row.id, store.now(), proven=True) == 1
+        host.wake()
+        assert handle.wait(10) is Status.CANCELLED
+        with pytest.raises(RunCancelled, match="cancelled"):
+            handle.result()
+        assert bodies == []
+        assert list(handle.events()) == []

@@ -301,6 +301,8 @@ def test_a_start_after_the_worker_has_ended_is_stored(open_host):
         ({"modules": ["app"]}, "import the modules"),
         ({"log": {"level": "debug"}}, "ContextFilter"),
         ({"log.level": "debug"}, "ContextFilter"),
+        ({"worker.idle_exit": "1s"}, "ends when its program closes it"),
+        ({"worker": {"idle_exit": "1s"}}, "ends when its program closes it"),
     ],
 )
 def test_settings_that_a_host_would_not_follow_are_refused(open_host, settings, mend):

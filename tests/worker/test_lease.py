@@ -225,6 +225,25 @@ def test_a_wedged_loop_is_not_renewed_until_it_turns(book, caplog) -> None:
     lease.stop()
 
 
+def test_who_owns_the_process_is_told_that_its_loop_hangs(book, caplog) -> None:
+    """Not while the lease holds, and not after the loop turned again; an error there is logged."""
+    told: queue.Queue[bool] = queue.Queue()
+
+    def hung() -> None:
+        told.put(lease.valid())
+        raise LookupError("nobody listens")
+
+    lease = make(book, wedge_limit=TTL / 2, hung=hung)
+    lease.start()
+    assert told.get(timeout=5) is False
+    assert told.get(timeout=5) is False, "again and again"
+    lease.beat()
+    wait_until(lease.valid)
+    lease.beat()
+    lease.stop()
+    assert "nobody could be told that its loop hangs" in caplog.text
+
+
 def test_stopping_does_not_wait_for_the_next_renewal(book) -> None:
     """A lease of an hour ends at once; one that was never started, too."""
     lease = Lease(worker=5, ttl=3600, open_store=book.opened, lost=print)

@@ -123,21 +123,44 @@ pulse = Pulse()
 dog = Watchdog(pulse=pulse, current=lambda: "step idle()", block_warning={PERIOD * 2})
 dog.start()
 print("up", flush=True)
-while True:
-    pulse.beat()
-    time.sleep(0.005)
+for line in sys.stdin:
+    # A loop that sleeps between two beats, as the worker's does.
+    while time.sleep(0.05) is None:
+        pulse.beat()
 """
 
 
-def test_a_stopped_process_is_not_taken_for_a_blocked_loop(start) -> None:
-    """After SIGSTOP and SIGCONT the standstill of the whole process is what is said."""
+@pytest.mark.parametrize("periods", [1, 1.5, 2.2, 5])
+def test_a_stopped_process_is_not_taken_for_a_blocked_loop(start, periods) -> None:
+    """After SIGSTOP and SIGCONT nobody is blamed: neither after a long stop, nor after one that is
+    just over when the dog looks."""
     child = start(STOPPED)
     child.stdout.readline()
-    os.kill(child.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
-    threading.Event().wait(PERIOD * 8)
-    os.kill(child.pid, signal.SIGCONT)
-    # The loop may beat before the dog looks: then there is nothing to say at all.
+    child.stdin.write("go\n")
+    child.stdin.flush()
+    for _ in range(4):
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        threading.Event().wait(PERIOD * 2 * periods)
+        os.kill(child.pid, signal.SIGCONT)
+        os.waitid(os.P_PID, child.pid, os.WCONTINUED | os.WNOWAIT)
+        threading.Event().wait(PERIOD * 4)  # as long as a wrong report would take
     child.send_signal(signal.SIGTERM)
     said = child.communicate()[0]
-    assert "the loop is blocked" not in said
+    assert "blocked" not in said
+
+
+def test_the_time_of_a_stop_is_not_counted_as_blocked(start) -> None:
+    """A body that blocks, and is stopped meanwhile, blocked as long as it ran."""
+    child = start(STOPPED.replace("time.sleep(0.05)", "time.sleep(1)"))
+    child.stdout.readline()
+    child.stdin.write("go\n")
+    child.stdin.flush()
+    assert "the loop is blocked for over 0.2 s by step idle()" in child.stdout.readline()
+    os.kill(child.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    threading.Event().wait(2)
+    os.kill(child.pid, signal.SIGCONT)
+    ended = next(line for line in child.stdout if "blocked it for" in line)
+    seconds = float(ended.rpartition("for ")[2].partition(" s")[0])
+    assert seconds < 1.5

@@ -356,6 +356,12 @@ def check_for_hosts(settings: Mapping[str, object]) -> None:
     Raises:
         SettingsError: One of them is for worker processes alone.
     """
+    section = settings.get("worker")
+    if "worker.idle_exit" in settings or (isinstance(section, Mapping) and "idle_exit" in section):
+        raise SettingsError(
+            "worker.idle_exit in the call has no effect in a host, which ends when its program "
+            "closes it; it is for the project's background worker: say it in perdure.toml"
+        )
     for key in settings:
         if key == "modules":
             raise SettingsError(

@@ -161,13 +161,18 @@ class Caretaker:
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
+        from perdure.worker.silence import Silence
+
+        settings = connection.settings
+        self._silence = Silence(settings.namespace, patience=settings.worker.lease / 1_000_000)
         self._pause = FIRST_PAUSE
         self._next = time.monotonic() + self._pause
 
     def look(self) -> None:
-        """See to it that a worker is there; cheap, and does nothing if called too often."""
+        """See to it that a worker is there, and hears; cheap, and does nothing if called too often."""
         if time.monotonic() < self._next:
             return
+        self._silence.look(self._connection.store)
         if ensure_served(self._connection, self._name):
             # One that dies at once again and again shall not keep the machine busy.
             self._pause = min(self._pause * GROWTH, LAST_PAUSE)

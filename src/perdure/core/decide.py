@@ -501,3 +501,9 @@ def _has_no_body(run: Run | RunState) -> bool:
     return run.status is Status.STUCK or (
         run.status in (Status.QUEUED, Status.BLOCKED) and run.started_at is None
     )
+
+
+def ends_at_once(run: Run | RunState, mail: NewMail) -> bool:
+    """Whether a delivery ends the run though the same one was accepted before: nobody read the
+    first request to end, and now there is no body to read it."""
+    return mail.kind is EventKind.CANCEL_REQUESTED and _has_no_body(run)

@@ -571,6 +571,7 @@ class Engine:
         if not rows:
             resident.events.append((STARTED, 0))
             return resident
+        self._active = resident  # a body that hangs does so here, too: it is named
         try:
             resident.replay(rows)
         except Unreplayable as error:
@@ -579,6 +580,8 @@ class Engine:
             logger.exception("the journal of run %d cannot be replayed", run.tid)
             reason = f"its journal cannot be replayed: {type(error).__name__}: {error}"
             resident.parking = Park(reason=reason, code=self._host.fingerprint())
+        finally:
+            self._active = None
         for text in resident.machine.drift:
             logger.warning("run %d %s(): %s", run.tid, run.name, text)
         return resident

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from perdure.core.decide import Finish, HandBack, Next, Park, Suspend, Turn
+from perdure.core.decide import (
+    CANCELLED_BEFORE_IT_BEGAN,
+    Finish,
+    HandBack,
+    Next,
+    Park,
+    Suspend,
+    Turn,
+)
 from perdure.core.errors import Unreplayable
 from perdure.core.events import (
     Cancel,
@@ -63,6 +71,11 @@ def take_turn(resident: Resident, now: int, office: Office) -> Turn | None:
     """
     if resident.parking is not None:
         return Turn(tid=resident.tid, attempt=resident.attempt, then=resident.parking)
+    if not resident.seq and _is_asked_to_end(resident):
+        # The body is not even begun: it may be what hung the worker that had the run before, and
+        # then it would hang this one, too, before it could see the request.
+        never_begun = Finish(status=Status.CANCELLED, error=CANCELLED_BEFORE_IT_BEGAN)
+        return Turn(tid=resident.tid, attempt=resident.attempt, then=never_begun)
     rows: list[Row] = []
     consumed: list[int] = []
     try:
@@ -96,6 +109,10 @@ def take_turn(resident: Resident, now: int, office: Office) -> Turn | None:
         cancel_children=cancelled,
         progress=bool(rows) and resident.crashes > 0,
     )
+
+
+def _is_asked_to_end(resident: Resident) -> bool:
+    return any(event.kind is EventKind.CANCEL_REQUESTED for event, _mail in resident.events)
 
 
 def _deliver(resident: Resident, now: int, rows: list[Row], consumed: list[int]) -> None:

@@ -45,8 +45,9 @@ class WorkerSettings:
     lease: int = _setting(
         Duration(1 * _SECOND),
         15 * _SECOND,
-        "How long a worker may be silent before others take over its runs. (A worker that is "
-        "proven dead on the same machine is replaced at once.)",
+        "How long a worker may be silent before others take over its runs, and a worker process "
+        "whose loop hangs ends itself. (A worker that is proven dead on the same machine is replaced "
+        "at once.)",
     )
     autostart: bool = _setting(
         Flag(),
@@ -57,7 +58,8 @@ class WorkerSettings:
     idle_exit: int = _setting(
         Duration(0),
         600 * _SECOND,
-        "After how long without any unfinished run the project's background worker ends.",
+        "After how long without any unfinished run the project's background worker ends. (No other "
+        "worker ends by itself: one that was started by hand, or by a program that hosts, stays.)",
     )
     drain: int = _setting(
         Duration(0),
@@ -78,7 +80,7 @@ class WorkerSettings:
         Count(),
         8,
         "How many threads may hang in functions that were given up (timed out) before the worker "
-        "drains and starts afresh.",
+        "drains and starts afresh. (In a program that hosts, that is only logged.)",
     )
     cached_runs: int = _setting(
         Count(0),
@@ -127,8 +129,9 @@ class Settings:
     durability: str = _setting(
         Choice("full", "process"),
         "full",
-        'For SQLite. "full": what is acknowledged survives a power cut. "process": it survives a '
-        "crash of the process, and commits cost a fraction. (PostgreSQL: what its server says.)",
+        '"full": what is acknowledged survives a power cut of the machine that has the database. '
+        '"process": it survives a crash of the process, and commits cost a fraction. (On PostgreSQL '
+        "the setting `synchronous_commit` of each session.)",
     )
     namespace: str = _setting(
         Text(), "default", "Runs of different namespaces in one database never see each other."

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["Durability", "open_store"]
 
 Durability = Literal["full", "process"]
-"""What an acknowledged turn survives: a power cut ("full"), or the death of the process."""
+"""What an acknowledged turn survives: a power cut of the machine that has the database ("full"), or
+the death of the process."""
 
 
 def open_store(
@@ -26,7 +27,7 @@ def open_store(
 
     Args:
         url: "memory:", "sqlite:///abs/path", a plain path to a SQLite file, or "postgresql://…".
-        durability: What an acknowledged turn survives; PostgreSQL and memory do not look at it.
+        durability: What an acknowledged turn survives; memory does not look at it.
         create: Whether an empty database is given its tables, and a missing file is made.
         busy_timeout: How long SQLite waits for another process's transaction, in seconds.
 
@@ -45,7 +46,7 @@ def open_store(
         from perdure.stores.sql.postgres import PostgresDatabase
         from perdure.stores.sql.store import SqlStore
 
-        return SqlStore(PostgresDatabase(url, create=create))
+        return SqlStore(PostgresDatabase(url, durability=durability, create=create))
     from perdure.stores.sql.sqlite import SqliteDatabase
     from perdure.stores.sql.store import SqlStore
 

@@ -316,7 +316,8 @@ class MemoryStore:
         if run is None:
             return Delivered.UNKNOWN
         inbox = self._inbox.setdefault(new.tid, {})
-        if any(letter.dedup_key == new.dedup_key for letter in inbox.values()):
+        is_repeated = any(letter.dedup_key == new.dedup_key for letter in inbox.values())
+        if is_repeated and not decide.ends_at_once(run, new):
             return Delivered.REPEATED
         answer, change = decide.after_delivery(run, new, now=now)
         if answer is Delivered.ACCEPTED:

@@ -89,6 +89,16 @@ def is_proven_dead(row: WorkerRow, here: Identity) -> bool:
     return stat.started != row.started or stat.is_zombie
 
 
+def is_proven_alive(row: WorkerRow, here: Identity) -> bool:
+    """Tell whether the process of a worker runs on this host beyond doubt: its pid is its own."""
+    return (
+        is_near(row, here)
+        and row.boot_id == here.boot_id
+        and row.pid_namespace == here.pid_namespace
+        and not is_proven_dead(row, here)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Stat:
     """What `/proc/PID/stat` says."""

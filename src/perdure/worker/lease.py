@@ -7,7 +7,8 @@ may believe is less, and is decided here by the clock of this machine alone:
 - The clock goes on while the process is stopped (SIGSTOP) or the host is asleep: a worker that is
   continued sees that its lease is over before it does anything.
 - The thread renews only for a loop that turns. One that is wedged loses its runs to others, which
-  is the point of a lease; it gets its lease back when it turns again and nobody took over.
+  is the point of a lease; it gets its lease back when it turns again and nobody took over. Whoever
+  owns the process may want to know when it has come so far (`hung`): nobody else would end it.
 - A store that cannot be reached is tried again and again, also past the deadline: if nobody buried
   the worker in the meantime, it goes on.
 - A `False` from the store is the end: the worker was buried. It is never renewed again.
@@ -62,6 +63,7 @@ class Lease:
         name: The worker's name, for the log.
         pulse: The loop's heartbeat; one of its own where none is given.
         wedge_limit: Seconds of silence after which the loop counts as wedged; None: the ttl.
+        hung: Called in the thread, again and again, while the loop is wedged and the lease is over.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Lease:
         name: str = "",
         pulse: Pulse | None = None,
         wedge_limit: float | None = None,
+        hung: Callable[[], object] | None = None,
     ) -> None:
         self.ttl = ttl
         self.pulse = Pulse() if pulse is None else pulse
@@ -82,6 +85,8 @@ class Lease:
         self._open_store = open_store
         self._lost = lost
         self._wedge_limit = ttl if wedge_limit is None else wedge_limit
+        self._hung = hung
+        self._silent_looks = 0
         self._deadline = ticks() + ttl
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="perdure-lease", daemon=True)
@@ -147,7 +152,9 @@ class Lease:
                 f"its loop has not turned for {silence:.1f} s; the lease is not renewed until it"
                 " does, and others may take over its runs",
             )
+            self._tell_hung(interval)
             return short
+        self._silent_looks = 0
         try:
             if not self._renew():
                 return -1.0
@@ -171,6 +178,21 @@ class Lease:
             self._trouble = "unexpected"
         self._close()
         return short
+
+    def _tell_hung(self, interval: float) -> None:
+        """Say that the loop hangs, once it was seen silent for long by a thread that was awake.
+
+        Looks are counted, not seconds: after a standstill of the whole process both the lease and
+        the last beat are old, and the loop is as alive as this thread.
+        """
+        self._silent_looks += 1
+        seen = self._silent_looks * min(interval, _RETRY_AFTER)
+        if self._hung is None or self.valid() or seen < interval:
+            return
+        try:
+            self._hung()
+        except Exception:
+            log.exception("worker %s: nobody could be told that its loop hangs", self._name)
 
     def _renew(self) -> bool:
         if self._store is None:

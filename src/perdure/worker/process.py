@@ -13,11 +13,18 @@ tells the two kinds apart:
 A module that cannot be imported ends a worker that was started by hand, since somebody is looking.
 The background worker logs it and goes on: the runs that need it are blocked with the reason, and go
 on once it is mended.
+
+A loop that hangs past its lease in what it runs (`while True: pass`) is ended from within, by the
+lease's thread, since nobody else would: the kernel sees a process at work. The background worker
+hands its lock to a successor before; one that was started by hand leaves that to its supervisor.
+Either way the death can be proven at once, and counts against the runs that it held: who hangs five
+workers in a row is parked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import sys
@@ -32,13 +39,16 @@ from perdure.project.settings import Settings
 from perdure.store import RunFilter, Store
 from perdure.worker.background import start_background_worker
 from perdure.worker.leader import LeaderLock
-from perdure.worker.signals import StopSignals
+from perdure.worker.signals import EndAtOnce, Stopped, StopSignals, hold
 from perdure.worker.worker import Outcome, Worker
 
 log = logging.getLogger("perdure.worker")
 
 LOCK_LOOK_SECONDS = 2.0
 """How often a background worker looks whether the lock that it holds is still the project's."""
+
+LAST_WORDS_SECONDS = 5.0
+"""A process that ends because its loop hangs takes at most so long to say so."""
 
 _UNFINISHED = (Status.QUEUED, Status.RUNNING, Status.WAITING, Status.BLOCKED)
 
@@ -82,13 +92,15 @@ class WorkerProcess:
         self._lock = lock
         self._hosting = hosting
         self._started = started
+        self._signals: StopSignals | None = None
         self._folder = os.getcwd()
 
     def run(self) -> int:
         """Work until stopped, idle or replaced.
 
         Returns:
-            The exit code: 0 after an end in good order, 1 if a second signal forced it.
+            The exit code: 0 after an end in good order, 1 if a second signal forced it (a loop that
+            hangs ends the process with 1, too).
 
         Raises:
             DiscoveryError: A module cannot be imported, and somebody is looking (see above).
@@ -96,6 +108,13 @@ class WorkerProcess:
         """
         # What the steps of this worker start belongs to this project, wherever they change to.
         os.environ[VARIABLE] = str(self._project.root)
+        try:
+            with EndAtOnce():
+                return self._run()
+        except Stopped:
+            return 0  # the lock goes with the process
+
+    def _run(self) -> int:
         while True:
             end = self._work()
             match end.outcome:
@@ -123,6 +142,7 @@ class WorkerProcess:
                 name=self._name,
                 is_background=self._lock is not None,
                 watch_sources=True,
+                hung=self._on_hang,
             )
             self._load(worker)
             return asyncio.run(self._serve(worker))
@@ -146,7 +166,13 @@ class WorkerProcess:
             forced.append(True)
             worker.hurry()
 
-        with StopSignals(loop, drain=worker.request_stop, force=force):
+        def insist() -> None:
+            what = worker.what_hangs() or "a store that does not answer"
+            _say_last(f"the second signal is not heard in {what}; the process ends at once")
+            os._exit(1)
+
+        with StopSignals(loop, drain=worker.request_stop, force=force, deaf=insist) as signals:
+            self._signals = signals
             await worker.start()
             if self._lock is not None:
                 self._lock.sign(pid=os.getpid(), worker=worker.worker_id)
@@ -157,7 +183,8 @@ class WorkerProcess:
                 outcome = await worker.wait()
                 log.info("worker %s ends: %s", worker.name, outcome.value)
                 await worker.close()
-        return _End(outcome, bool(forced))
+        # Whoever asked for the end meant the process, also if it was about to start afresh.
+        return _End(Outcome.STOPPED if signals.is_told else outcome, bool(forced))
 
     def _watch_lock(
         self, lock: LeaderLock, loop: asyncio.AbstractEventLoop, worker: Worker
@@ -168,6 +195,21 @@ class WorkerProcess:
             worker.request_stop()
             return
         loop.call_later(LOCK_LOOK_SECONDS, self._watch_lock, lock, loop, worker)
+
+    def _on_hang(self, what: str) -> None:
+        """End this process: its loop hangs, and its lease is over (called in another thread)."""
+        _say_last(
+            f"worker {self._name or os.getpid()} ends: its loop hangs in {what}; the lease is over,"
+            " and its runs go on with the next worker. Await what takes long, or make it a plain"
+            " `def` function, which runs in a thread"
+        )
+        is_asked_to_end = self._signals is not None and self._signals.is_told
+        if self._lock is not None and not is_asked_to_end:
+            try:
+                start_background_worker(self._project, self._lock)
+            except OSError:
+                log.exception("no successor could be started; the next command starts one")
+        os._exit(1)
 
     def _what(self) -> str:
         modules = ", ".join(self._settings.modules)
@@ -202,5 +244,15 @@ class WorkerProcess:
                 self._lock.release()
             return
         os.chdir(self._folder)
+        hold()
         # The words of the shell, with the interpreter's options: `python -X dev -m perdure …`.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # no shell
+
+
+def _say_last(sentence: str) -> None:
+    """Log the last words of a process that is about to end in another thread than its main one.
+
+    The log itself may be what hangs (a pipe that nobody reads): then a timer ends the process.
+    """
+    faulthandler.dump_traceback_later(LAST_WORDS_SECONDS, exit=True, file=2)
+    log.critical(sentence)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
-import traceback
 from collections.abc import Callable
 
+from perdure.worker.hang import hang_of
 from perdure.worker.pulse import Pulse, ticks
 
 log = logging.getLogger("perdure.worker")
@@ -17,10 +16,12 @@ class Watchdog:
     """A thread that reports a loop blocked for too long: what ran on it, where, and how long.
 
     It reports once when a blockage has lasted `block_warning`, and once when it ends. Times count
-    from the last beat, so they are as exact as the loop's beats are frequent.
+    from the last beat, so they are as exact as the loop's beats are frequent. While the process is
+    stopped or the machine asleep nobody blocks anything: this thread then stands still, too, and
+    sees that it is late.
 
     Args:
-        pulse: The heartbeat of the loop.
+        pulse: The heartbeat of the loop, four times as fast as `block_warning` or more.
         current: Says what runs on the loop, as "step charge() of run 17…"; "" for nothing that is
             known. Called in this thread while the loop is blocked: it may only read.
         block_warning: Seconds.
@@ -38,7 +39,11 @@ class Watchdog:
         self._pulse = pulse
         self._current = current
         self._block_warning = block_warning
+        # Longer than the loop's pause between two beats: some kernels let a sleep that was stopped
+        # begin anew.
+        self._last_look = block_warning * 3 / 8
         self._loop_thread = threading.get_ident() if thread is None else thread
+        self._awake_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="perdure-watchdog", daemon=True)
 
@@ -60,7 +65,7 @@ class Watchdog:
         while True:
             # Wait until the last known beat is too old, so that a loop that beats costs nothing.
             beat = self._pulse.last
-            due = max(beat, excused) + self._block_warning
+            due = max(beat, excused) + self._block_warning - self._last_look
             if self._stop.wait(max(due - ticks(), 0.0)):
                 return
             if self._pulse.last != beat:
@@ -71,12 +76,33 @@ class Watchdog:
                 self._report_standstill(ticks() - beat)
                 excused = ticks()
                 continue
+            stood = self._look_again(beat)
+            if stood is None:
+                continue
             what = self._what()
             self._report(what)
-            if self._wait_for_beat(beat):
+            stood += self._wait_for_beat(beat)
+            if self._stop.is_set():
                 return
-            length = self._pulse.last - beat
+            length = self._pulse.last - beat - stood
             log.warning("the loop turns again; %s blocked it for %.1f s", what, length)
+
+    def _look_again(self, beat: float) -> float | None:
+        """Give a loop that was silent the time for one beat, since it may have been stopped with
+        the whole process, and be continued just now: a beat then comes at once.
+
+        Returns:
+            The seconds for which the process stood still meanwhile; None: the loop turns.
+        """
+        stood = 0.0
+        self._awake_at = ticks()
+        while True:
+            late = self._sleep(self._last_look)
+            if self._pulse.last != beat or self._stop.is_set():
+                return None
+            if late <= self._last_look / 2:
+                return stood
+            stood += late
 
     def _report(self, what: str) -> None:
         log.warning(
@@ -85,16 +111,25 @@ class Watchdog:
             "%s",
             self._block_warning,
             what,
-            self._stack(),
+            hang_of(self._loop_thread).stack,
         )
 
-    def _wait_for_beat(self, beat: float) -> bool:
-        """Wait until the loop turns again; True if the watch ends before."""
+    def _wait_for_beat(self, beat: float) -> float:
+        """Wait until the loop turns again, or the watch ends; returns for how many seconds the
+        process stood still meanwhile."""
         pause = self._block_warning / 20
-        while self._pulse.last == beat:
-            if self._stop.wait(pause):
-                return True
-        return False
+        stood = 0.0
+        while self._pulse.last == beat and not self._stop.is_set():
+            late = self._sleep(pause)
+            if late > pause:
+                stood += late
+        return stood
+
+    def _sleep(self, seconds: float) -> float:
+        """Wait, and return how much longer than asked that took, since this thread last looked."""
+        self._stop.wait(seconds)
+        before, self._awake_at = self._awake_at, ticks()
+        return self._awake_at - before - seconds
 
     def _report_standstill(self, seconds: float) -> None:
         log.warning(
@@ -109,10 +144,3 @@ class Watchdog:
             return self._current() or "something that is not a step"
         except Exception as error:  # noqa: BLE001 - a wrong name must not end the watch
             return f"something that cannot be named ({type(error).__name__}: {error})"
-
-    def _stack(self) -> str:
-        # The function is public and documented; its underscore warns of its cost.
-        frame = sys._current_frames().get(self._loop_thread)  # pyright: ignore[reportPrivateUsage]
-        if frame is None:
-            return "  (its thread is gone)"
-        return "".join(traceback.format_stack(frame)).rstrip()

@@ -18,24 +18,27 @@ import asyncio
 import contextlib
 import logging
 import platform
+import threading
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from perdure.core.decide import ALONE_AFTER_CRASHES
 from perdure.core.errors import LostLease, StoreUnavailable
-from perdure.core.run import NewRun, Run, Status
+from perdure.core.run import NewRun
 from perdure.engine.committer import Committer
 from perdure.engine.engine import Engine
 from perdure.engine.resident import Definition, Resident
 from perdure.engine.tids import make_tid
 from perdure.project.settings import WorkerSettings
 from perdure.project.watch import SourceWatch
-from perdure.store import Claim, Listener, RunFilter, Store, Unclaimed, WorkerRow
+from perdure.store import Listener, Store, WorkerRow
+from perdure.worker.claiming import Claiming
+from perdure.worker.hang import hang_of
 from perdure.worker.identity import Identity
+from perdure.worker.learning import Learning
 from perdure.worker.lease import Lease
 from perdure.worker.pulse import Pulse
-from perdure.worker.repertoire import Repertoire, is_served_elsewhere
+from perdure.worker.repertoire import Repertoire
 from perdure.worker.takeover import Takeover
 from perdure.worker.watchdog import Watchdog
 
@@ -44,13 +47,7 @@ log = logging.getLogger("perdure.worker")
 NET_SECONDS = 1.0
 """How often a worker looks for what a lost poke would have told it."""
 BEAT_SECONDS = 0.5
-"""How often the loop shows that it turns."""
-CLAIM_BATCH = 200
-"""Runs per claim."""
-STARVED_SECONDS = 10.0
-"""A run that must run alone waits at most so long for others before they make room."""
-PARKED_LIMIT = 1_000
-"""Of so many stuck runs the code is looked for when a worker begins."""
+"""How often the loop shows that it turns, at least; more often for a short `block_warning`."""
 SECOND = 1_000_000
 
 
@@ -79,6 +76,8 @@ class Worker:
         is_shared: The loop belongs to somebody else's application.
         watch_sources: End when the code on disk changes, or when too many threads hang, for a
             successor to start afresh.
+        hung: Called in another thread, again and again, with what hangs (see `what_hangs`), while
+            the loop is silent and the lease is over. None: the process is somebody else's.
         always_replay: Testing: every turn starts from the journal.
     """
 
@@ -96,6 +95,7 @@ class Worker:
         is_background: bool = False,
         is_shared: bool = False,
         watch_sources: bool = False,
+        hung: Callable[[str], object] | None = None,
         always_replay: bool = False,
     ) -> None:
         self.namespace = namespace
@@ -108,20 +108,18 @@ class Worker:
         self.name = name or f"{self._identity.host}:{self._identity.pid}"
         self._is_background = is_background
         self._is_shared = is_shared
+        self._hung = hung
         self._always_replay = always_replay
         self._pulse = Pulse()
+        self._thread = 0
         self._sources = SourceWatch(root) if watch_sources and root is not None else None
         self._lease: Lease | None = None
         self._is_lost = False
         self._missing: set[tuple[int, int]] = set()
         self._unborn: list[tuple[Resident, NewRun]] = []
         self._outcome: Outcome | None = None
-        self._has_looked = False
-        self._unparked: list[tuple[str, str]] | None = None
-        self._is_full = False
         self._is_worn = False
         self._net_at = 0.0
-        self._alone_since: float | None = None
         self._idle_since = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0
@@ -133,6 +131,7 @@ class Worker:
         if self._sources is not None:
             self._sources.remember()
         loop = self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._wake = asyncio.Event()
         self._is_over = asyncio.Event()
         self.committer = Committer(loop, shared=self._is_shared)
@@ -145,6 +144,16 @@ class Worker:
             cached_runs=self._settings.cached_runs,
             always_replay=self._always_replay,
         )
+        self._claiming = Claiming(
+            self._store,
+            self,
+            self.engine,
+            self.committer,
+            self.repertoire,
+            concurrency=self._settings.concurrency,
+            plan=self._plan,
+        )
+        self._learning = Learning(self._store, self, self.committer, self.repertoire, self._sources)
         self._takeover = Takeover(self._bury, patience=self._settings.lease / SECOND)
         self._listener: Listener = self._store.listen()
         loop.add_reader(self._listener.fileno(), self._on_poke)
@@ -164,7 +173,7 @@ class Worker:
         self._beat()
         with contextlib.suppress(StoreUnavailable):  # the service tries again
             # Before anybody starts a run with a key: the one that has it may be stuck.
-            await self._unpark(self._store.now())
+            await self._learning.unpark(self._store.now())
         self._wake.set()
         self._main = loop.create_task(self._serve(), name="perdure-worker")
 
@@ -179,6 +188,7 @@ class Worker:
             lost=lambda _reason: self._loop.call_soon_threadsafe(self._on_lease_lost, me),
             name=self.name,
             pulse=self._pulse,
+            hung=None if self._hung is None else self._on_hang,
         )
         row = WorkerRow(
             id=self.worker_id,
@@ -267,7 +277,7 @@ class Worker:
         return (
             self._outcome is None
             and not self._is_lost
-            and not self._has_lone_run()
+            and not self._claiming.has_lone_run()
             and len(self.engine.residents) < self._settings.concurrency
         )
 
@@ -287,8 +297,8 @@ class Worker:
             self._plan(at)
 
     def run_left(self) -> None:
-        if self._is_full:
-            self._is_full = False
+        if self._claiming.is_full:
+            self._claiming.is_full = False
             self._wake.set()
 
     def lost(self) -> None:
@@ -296,6 +306,17 @@ class Worker:
         if not self._is_lost:
             self._is_lost = True
             self._wake.set()
+
+    def what_hangs(self) -> str:
+        """What the loop is stuck in, with the run and the line; "" if it waits for its database, or
+        for a person with a debugger. For other threads, and for signal handlers."""
+        hang = hang_of(self._thread)
+        return "" if hang.is_excused else f"{self.engine.activity()} at {hang.place}"
+
+    def _on_hang(self) -> None:
+        what = self.what_hangs()
+        if what and self._hung is not None:
+            self._hung(what)
 
     def _on_lease_lost(self, worker: int) -> None:
         if worker == self.worker_id:
@@ -334,7 +355,8 @@ class Worker:
         self._pulse.beat()
         if self._loop.time() >= self._net_at:
             self._wake.set()
-        self._beating = self._loop.call_later(BEAT_SECONDS, self._beat)
+        seconds = min(BEAT_SECONDS, self._settings.block_warning / SECOND / 4)
+        self._beating = self._loop.call_later(seconds, self._beat)
 
     # --- the service ----------------------------------------------------------------------------------
 
@@ -386,77 +408,11 @@ class Worker:
         for resident, run in unborn:
             self.engine.rebear(resident, run, self.worker_id)
 
-    # --- claiming --------------------------------------------------------------------------------------
-
-    def _what(self, limit: int, *, alone: bool = False) -> Claim:
-        return Claim(
-            worker=self.worker_id,
-            names=self.repertoire.names(),
-            limit=limit,
-            namespace=self.namespace,
-            queues=(self.queue,),
-            alone=alone,
-        )
-
     async def _claim(self) -> None:
-        """Take what is due, as far as there is room, and plan when to look again."""
         if not self.may_start():
             self._loop.call_later(BEAT_SECONDS, self._wake.set)
-            return
-        if await self._claim_alone():
-            return
-        room = self._settings.concurrency - len(self.engine.residents)
-        self._is_full = room <= 0
-        if self._is_full:
-            return  # `run_left` wakes
-        what = self._what(min(room, CLAIM_BATCH))
-        if await self._is_due(what):
-            await self._take(what)
+        elif await self._claiming.claim():
             self._wake.set()  # there may be more
-
-    async def _take(self, what: Claim) -> list[Run]:
-        runs = await self.committer.call(self._store.claim, what, self._store.now())
-        if runs:
-            self._idle_since = self._loop.time()
-            await self.engine.adopt(runs)
-        return runs
-
-    async def _claim_alone(self) -> bool:
-        """Take a run that killed its workers, when nothing else is here to die with it; True: one
-        is here, or others must make room for one now."""
-        if self._has_lone_run():
-            return True
-        what = self._what(1, alone=True)
-        if not await self._is_due(what):
-            self._alone_since = None
-            return False
-        if self.engine.residents:
-            if self._alone_since is None:
-                self._alone_since = self._loop.time()
-            # By turns: for a while nothing is claimed, so that this worker runs empty; if something
-            # takes longer, the others are claimed again for a while.
-            waited = self._loop.time() - self._alone_since
-            return int(waited // STARVED_SECONDS) % 2 == 1
-        self._alone_since = None
-        return bool(await self._take(what))
-
-    def _has_lone_run(self) -> bool:
-        """Whether a run is here whose workers died: it is left alone."""
-        residents = self.engine.residents
-        if len(residents) != 1:
-            return False
-        return next(iter(residents.values())).crashes >= ALONE_AFTER_CRASHES
-
-    async def _is_due(self, what: Claim) -> bool:
-        """Whether there is something to claim now; if only later, that is planned. A look is
-        cheaper than a claim: it takes no lock."""
-        due = await self.committer.call(self._store.due, what)
-        if due is None:
-            return False
-        if due > self._store.now():
-            self._plan(due)
-            return False
-        return True
 
     # --- the net --------------------------------------------------------------------------------------
 
@@ -467,7 +423,8 @@ class Worker:
         workers = await self.committer.call(self._store.workers)
         now = self._store.now()
         await self._takeover.look(workers, self.worker_id, now)
-        await self._learn(workers, now)
+        if await self._learning.look(self._claiming.what(1), workers, now):
+            self._wake.set()
         await self._reclaim()
         self._look_at_threads()
         if self._is_background and self._outcome is None:
@@ -483,55 +440,6 @@ class Worker:
         elif not self._is_worn:
             self._is_worn = True
             log.error("%d threads hang in functions that were given up (timed out)", abandoned)
-
-    async def _learn(self, workers: list[WorkerRow], now: int) -> None:
-        if not self._has_looked and self.repertoire.imports:
-            await self._learn_parked()
-        await self._unpark(now)
-        what = self._what(1)
-        blocked = not self._has_looked or self.repertoire.may_know_more()
-        unknown = await self.committer.call(self._store.unclaimed, what, now, blocked=blocked)
-        self._has_looked = True
-        for missing in unknown:
-            reason = await self._learn_one(missing)
-            if reason is None:
-                self._wake.set()
-            elif self.repertoire.imports and not is_served_elsewhere(
-                missing.name, self.namespace, self.worker_id, now, workers
-            ):
-                count = await self.committer.call(
-                    self._store.block, missing, self.namespace, reason, now
-                )
-                if count:
-                    log.error("%d runs of %s are blocked: %s", count, missing.name, reason)
-                    self._store.poke()
-
-    async def _learn_one(self, missing: Unclaimed) -> str | None:
-        reason = await self.repertoire.learn(missing)
-        if self._sources is not None:
-            self._sources.remember()  # now: what is saved a moment later is a change
-        return reason
-
-    async def _learn_parked(self) -> None:
-        """Import the code of stuck runs, so that they are tried again if it was mended."""
-        where = RunFilter(namespace=self.namespace, statuses=[Status.STUCK], limit=PARKED_LIMIT)
-        parked = await self.committer.call(self._store.runs, where)
-        sources = {(run.kind, run.name, run.version, run.source) for run in parked if run.code}
-        for kind, name, version, source in sorted(sources):
-            missing = Unclaimed(tid=0, kind=kind, name=name, version=version, source=source)
-            reason = await self._learn_one(missing)
-            if reason is not None:
-                log.error("stuck runs of %s stay so: %s", name, reason)
-
-    async def _unpark(self, now: int) -> None:
-        """Try stuck runs again with the code that is here, once for all that is declared."""
-        names = self.repertoire.names()
-        if names is self._unparked:
-            return
-        self._unparked = names
-        code = self.fingerprint()
-        if await self.committer.call(self._store.unpark, names, self.namespace, code, now):
-            self._wake.set()
 
     async def _reclaim(self) -> None:
         """Take up runs that the store says are held here and that are not: a lost answer."""
@@ -553,7 +461,7 @@ class Worker:
     async def _end_if_idle(self) -> None:
         if self.engine.residents:
             self._idle_since = self._loop.time()
-        idle = self._loop.time() - self._idle_since
+        idle = self._loop.time() - max(self._idle_since, self._claiming.took_at)
         if idle * SECOND < self._settings.idle_exit:
             return
         retired = await self.committer.call(self._store.retire, self.worker_id, if_idle=True)

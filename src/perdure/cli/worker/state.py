@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perdure.store import WorkerRow
-from perdure.worker.identity import Identity, is_near, is_proven_dead
+from perdure.worker.identity import Identity, is_proven_dead
 
 
 def state_of(row: WorkerRow, here: Identity, now: int) -> str:
@@ -17,13 +17,3 @@ def state_of(row: WorkerRow, here: Identity, now: int) -> str:
     if is_proven_dead(row, here):
         return "dead"
     return "alive" if row.lease_until >= now else "silent"
-
-
-def is_here_and_alive(row: WorkerRow, here: Identity) -> bool:
-    """Whether the process of this worker runs on this host, beyond doubt: its pid is its own."""
-    return (
-        is_near(row, here)
-        and row.boot_id == here.boot_id
-        and row.pid_namespace == here.pid_namespace
-        and not is_proven_dead(row, here)
-    )

@@ -42,7 +42,8 @@ def post(session: Session, mail: NewMail, now: int) -> Delivered:
     run = states.read(session, mail.tid)
     if run is None:
         return Delivered.UNKNOWN
-    if session.one(_IS_THERE, (mail.tid, mail.dedup_key)):
+    is_repeated = session.one(_IS_THERE, (mail.tid, mail.dedup_key)) is not None
+    if is_repeated and not decide.ends_at_once(run, mail):
         return Delivered.REPEATED
     answer, change = decide.after_delivery(run, mail, now=now)
     if answer is Delivered.ACCEPTED:

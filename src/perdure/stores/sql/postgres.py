@@ -8,6 +8,8 @@ What is particular here:
 - Time is the database's: asked for now and then, and counted on from there by this process.
 - Pokes are NOTIFY, and listening has a connection and a thread of its own, so that a lost
   connection is made again without anybody noticing more than one poke too many.
+- `synchronous_commit` is off for "process" (the server may lose its last moments in a power cut of
+  its own), and for "full" what the server says, unless that is off.
 - A commit whose answer is lost may have been made: that is `StoreUnavailable`, and whoever
   repeats the turn says so. A connection that was lost while nothing was under way is replaced.
 """
@@ -23,7 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from perdure._version import __version__
 from perdure.core.errors import SettingsError, StoreError, StoreUnavailable, StoreUnusable
@@ -54,6 +56,14 @@ _SYNC_EVERY = 30.0
 _CONNECT_TIMEOUT = 10
 _RECONNECT = (0.1, 0.5, 2.0, 5.0)
 """How long a listener waits between its tries to connect again (seconds)."""
+
+_COMMITS = {
+    "full": (
+        "SELECT set_config('synchronous_commit', 'on', false)"
+        " WHERE current_setting('synchronous_commit') = 'off'"
+    ),
+    "process": "SET synchronous_commit TO off",
+}
 
 _DATABASE_NOW = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT"
 
@@ -91,9 +101,16 @@ def _own(sql: str) -> pg_sql.SQL:
 class PostgresDatabase:
     """A PostgreSQL database."""
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        durability: Literal["full", "process"] = "full",
+        create: bool = True,
+    ) -> None:
         self.url = _without_password(url)
         self._conninfo = url
+        self._set_up = f"SET search_path TO {_SCHEMA}; {_COMMITS[durability]}"
         self._create = create
         self._name = os.urandom(8).hex()
         """By this a listener knows the pokes of its own Store object."""
@@ -200,7 +217,7 @@ class PostgresDatabase:
             connection: Connection = psycopg.connect(
                 self._conninfo, autocommit=True, connect_timeout=_CONNECT_TIMEOUT
             )
-            connection.execute(f"SET search_path TO {_SCHEMA}")
+            connection.execute(pg_sql.SQL(self._set_up))  # pyright: ignore[reportArgumentType]
         except psycopg.Error as error:
             if isinstance(error, psycopg.ProgrammingError):
                 raise SettingsError(f"{self.url!r} is no connection URL: {error}") from error

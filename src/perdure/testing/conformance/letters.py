@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perdure.core.decide import CANCELLED_BEFORE_IT_BEGAN, Delivered, Finish, Suspend
+from perdure.core.decide import CANCELLED_BEFORE_IT_BEGAN, Delivered, Finish, Park, Suspend
 from perdure.core.events import EventKind
 from perdure.core.run import Kind, Status
 from perdure.store import Store, Unclaimed
@@ -200,6 +200,18 @@ class Letters:
         assert [letter.kind for letter in store.inbox(2)] == [EventKind.CANCEL_REQUESTED]
         assert store.inbox(6) == []
         assert store.inbox(1) == []
+
+    def test_a_stuck_run_that_was_asked_before_ends_when_it_is_asked_again(
+        self, store: Store
+    ) -> None:
+        """Nobody read the first request, and nobody will: the second one is no repetition."""
+        with_held(store, 7)
+        assert store.deliver(a_cancel(7), NOW) is Delivered.ACCEPTED
+        one_turn(store, a_turn(7, then=Park("why", "code")))
+        assert store.deliver(a_cancel(7), NOW + 5) is Delivered.ENDED
+        run = run_of(store, 7)
+        assert (run.status, run.finished_at) == (Status.CANCELLED, NOW + 5)
+        assert store.inbox(7) == []
 
     def test_a_claimed_run_finds_its_letters(self, store: Store) -> None:
         """What came while nobody held the run is there for who takes it."""
