@@ -173,8 +173,7 @@ class Engine:
         if self._launcher.in_flight or self._ready or self._is_in_pump or not _NESTS:
             self._make_ready(resident)
         else:
-            self._ready[resident.tid] = resident
-            self._variables.run(self._pump)
+            self._variables.run(self._go_on, resident)
 
     def write_progress(self, latest: dict[int, str]) -> None:
         worker = self._host.worker_id
@@ -320,6 +319,39 @@ class Engine:
             self._is_pump_due = True
             self._loop.call_soon(self._on_pump_due)
 
+    def _go_on(self, resident: Resident) -> None:
+        """Take and commit the turn of the only run that is ready: what `_pump` does for many."""
+        if (
+            self._outbox.is_busy
+            or self._always_replay
+            or self.residents.get(resident.tid) is not resident
+        ):
+            self._make_ready(resident)
+            return
+        self._is_in_pump = True
+        try:
+            now = self._store.now()
+            self._active = resident
+            turn = take_turn(resident, now, self)
+            self._active = None
+            if turn is None:
+                if not resident.is_settled:
+                    self._resume(resident)
+            elif turn.then is None and not turn.children and not turn.cancel_children:
+                resident.is_committing = True
+                if self._outbox.commit(resident, turn, now):
+                    resident.is_committing = False
+                    self._note_written(resident, turn)
+                    self._act(resident)
+            else:
+                resident.is_committing = True
+                self._outbox.send([(resident, turn)], now)
+        finally:
+            self._is_in_pump = False
+        if self._ready and not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._on_pump_due)
+
     def _take_turns(self) -> None:
         now = self._store.now()
         batch: Batch = []
@@ -427,17 +459,16 @@ class Engine:
         after, resident.after = resident.after, []
         if resident.is_settled:
             for item in after:
-                self._do(resident, item)
+                if type(item) is not Step:
+                    self._do(resident, item)
+                elif item.ordinal in resident.machine.pending:
+                    self._launcher.launch(resident, item.ordinal)
         else:
             self._resume(resident)
         if resident.events or (self.is_draining and not resident.flights):
             self._make_ready(resident)
 
     def _do(self, resident: Resident, item: Command | Event) -> None:
-        if isinstance(item, Step):
-            if item.ordinal in resident.machine.pending:
-                self._launcher.launch(resident, item.ordinal)
-            return
         ordinal = getattr(item, "ordinal", None)
         if isinstance(item, Cancel):
             self._launcher.stop(resident, item.ordinal)

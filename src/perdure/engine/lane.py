@@ -88,7 +88,14 @@ class Lane(Generic[E]):
             entry.task = runner
             enter_here(entry)
             variables = contextvars.copy_context()
-            if await self._begin(self._body(entry, args, kwargs)):
+            body = self._body(entry, args, kwargs)
+            try:
+                awaited = body.send(None)
+            except StopIteration:
+                pass
+            else:
+                self._go_on()
+                await _rest_of(body, awaited)
                 return
             if contextvars.copy_context() != variables or runner.cancelling():
                 break
@@ -96,29 +103,6 @@ class Lane(Generic[E]):
                 await asyncio.sleep(0)
                 until = monotonic() + BREATH_SECONDS
         self._go_on()
-
-    @types.coroutine
-    def _begin(self, body: Body) -> Generator[Any, Any, bool]:
-        """Run a body; whether it had to wait, so that the line went on without it."""
-        try:
-            awaited = body.send(None)
-        except StopIteration:
-            return False
-        self._go_on()
-        while True:
-            try:
-                yield awaited
-            except GeneratorExit:
-                body.close()
-                raise
-            except BaseException as error:  # noqa: BLE001 - a cancellation, for the body
-                try:
-                    awaited = body.throw(error)
-                except StopIteration:
-                    return True
-            else:
-                yield from body.__await__()
-                return True
 
     def _go_on(self) -> None:
         """Leave the line to another runner, if anybody stands in it."""
@@ -133,3 +117,22 @@ class Lane(Generic[E]):
             self._runner = None
             while self._line:
                 self._dropped(self._line.popleft()[0])
+
+
+@types.coroutine
+def _rest_of(body: Body, awaited: Any) -> Generator[Any, Any, None]:
+    """Go on with a body that has begun, and that waits for this."""
+    while True:
+        try:
+            yield awaited
+        except GeneratorExit:
+            body.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - a cancellation, for the body
+            try:
+                awaited = body.throw(error)
+            except StopIteration:
+                return
+        else:
+            yield from body.__await__()
+            return

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 import msgspec
 
 from perdure.author.context import Progress
+from perdure.author.function import Function
 from perdure.core.codec import JSON
 from perdure.core.errors import StepError, StepInterrupted
 from perdure.core.events import Event, EventKind, Step
 from perdure.core.retry import decide_retry
-from perdure.engine.resident import Resident, function_of
+from perdure.engine.resident import Resident
 from perdure.engine.steps import Flight, Steps
 from perdure.engine.threads import Threads
 
@@ -90,8 +91,9 @@ class Launcher:
             return  # it is recorded; whoever takes the run over launches it
         pending = resident.machine.pending[ordinal]
         command = pending.command
-        function = function_of(pending.target)
+        function = pending.target
         assert isinstance(command, Step)
+        assert isinstance(function, Function)
         attempt = resident.tries.get(ordinal, 1) if resident.tries else 1
         if function.on_crash == "fail" and resident.started.get(ordinal) != attempt:
             event = Event(kind=EventKind.STEP_STARTED, ordinal=ordinal, step_attempt=attempt)
@@ -100,7 +102,13 @@ class Launcher:
         if resident.retries:
             resident.retries.pop(ordinal, None)
         flight = Flight(
-            command, ordinal, function, attempt, resident, resident.tid, self._note_progress
+            command,
+            ordinal,
+            function,  # pyright: ignore[reportUnknownArgumentType] - of any inputs and result
+            attempt,
+            resident,
+            resident.tid,
+            self._note_progress,
         )
         resident.flights[ordinal] = flight
         self.in_flight += 1

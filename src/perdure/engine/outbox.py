@@ -73,6 +73,23 @@ class Outbox:
         self._current = batch
         self._try(batch, now)
 
+    def commit(self, resident: Resident, turn: Turn, now: int) -> bool:
+        """Commit a turn here and now, if that can be; True: it is committed, and that is all.
+
+        False: `settle` is told of it, as after `send`.
+        """
+        committer = self._committer
+        if not committer.is_inline or resident.birth is not None:
+            self.send([(resident, turn)], now)
+            return False
+        verdicts, error = committer.run(1, self._store.turn, [turn], (), now)
+        if verdicts is not None and verdicts[0] is Verdict.COMMITTED:
+            return True
+        batch = [(resident, turn)]
+        self._current = batch
+        self._answered(batch, verdicts, error)
+        return False
+
     def drop(self) -> None:
         """Forget what is on its way: nobody here may write it any more."""
         self._current = None

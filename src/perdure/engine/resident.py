@@ -34,12 +34,6 @@ def workflow_of(target: object) -> Workflow[Any, Any]:
     return target  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
 
 
-def function_of(target: object) -> Function[Any, Any]:
-    """The function that a body has called."""
-    assert isinstance(target, Function)
-    return target  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
-
-
 STARTED = Event(kind=EventKind.STARTED)
 
 

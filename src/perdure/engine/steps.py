@@ -261,7 +261,9 @@ class Steps:
             if flight.is_timed_out:
                 logger.warning("%s ended after it was abandoned; its outcome is refused", flight)
             return
-        is_late = flight.call is None and flight.deadline < self._loop.time()
+        # A deadline is asked for before the time is: most attempts have none.
+        has_limit = flight.deadline != math.inf and flight.call is None
+        is_late = has_limit and flight.deadline < self._loop.time()
         self._close(flight)
         if is_late:
             flight.is_timed_out = True  # it blocked the loop, so that nothing could interrupt it

@@ -56,10 +56,11 @@ class Shape:
         annotation: The annotation.
         node: What it says, place by place.
         is_direct: Whether msgspec alone can do the work for most values.
+        decode: Its decoder then, for text without `"$`; None if it cannot.
         name: The annotation as people write it.
     """
 
-    __slots__ = ("_decode", "_fits", "annotation", "is_direct", "name", "node")
+    __slots__ = ("_fits", "annotation", "decode", "is_direct", "name", "node")
 
     def __init__(self, annotation: object) -> None:
         """Compile an annotation; `Shape.of` remembers what it compiled.
@@ -70,8 +71,8 @@ class Shape:
         self.annotation = annotation
         self.node = node_of(annotation)
         self.name = self.node.name
-        self._decode = self._direct_decoder()
-        self.is_direct = self._decode is not None
+        self.decode = self._direct_decoder()
+        self.is_direct = self.decode is not None
         self._fits = self.node.fits if self.is_direct else _never
 
     @staticmethod
@@ -112,9 +113,9 @@ class Shape:
             Trouble: The text does not fit, or is damaged.
         """
         if '"$' not in text:
-            if self._decode is not None:
+            if self.decode is not None:
                 try:
-                    return self._decode(text)
+                    return self.decode(text)
                 except Exception:  # noqa: BLE001, S110 - the slow way says what is wrong
                     pass
             elif isinstance(self.node, ModelNode):

@@ -259,6 +259,9 @@ class SqliteDatabase:
         self._check(connection)
         self._switch_to_wal(connection)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        if self._synchronous != "FULL":
+            # Whoever does not wait for the disk at every commit need not do so every 1,000 pages.
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
