@@ -38,9 +38,9 @@ from perdure.core.run import Status
 
 if TYPE_CHECKING:
     from perdure.core.events import Row
-    from perdure.engine.engine import Ending
     from perdure.engine.intake import Newcomer
     from perdure.engine.resident import Definition, Resident
+    from perdure.engine.waiters import Ending
 
 R = TypeVar("R")
 

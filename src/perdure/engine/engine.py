@@ -21,24 +21,27 @@ import contextvars
 import dataclasses
 import logging
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from perdure.core.decide import Finish, HandBack, Park, Suspend, Turn, Verdict
-from perdure.core.errors import LostLease, StoreUnavailable, Unreplayable
+from perdure.core.errors import LostLease, StoreUnavailable
 from perdure.core.events import Cancel, Child, Command, Event, EventKind, Step, Timer
-from perdure.core.run import Kind, NewRun, Run, Status
+from perdure.core.run import Kind, NewRun, Run
 from perdure.engine.alarms import Alarms
 from perdure.engine.committer import Committer
+from perdure.engine.host import Host
 from perdure.engine.intake import Intake, Newcomer
 from perdure.engine.launcher import Launcher
 from perdure.engine.outbox import Batch, Outbox, renamed
 from perdure.engine.resident import STARTED, Definition, Resident, definition_of, workflow_of
+from perdure.engine.revival import Revival
 from perdure.engine.threads import Threads
 from perdure.engine.turns import take_turn
+from perdure.engine.waiters import Tell, Waiters
+from perdure.engine.warm import Warm
 from perdure.store import Store
 
 logger = logging.getLogger("perdure.engine")
@@ -48,54 +51,6 @@ _NESTS = sys.version_info < (3, 14)
 
 MAX_BATCH = 500
 """Turns per commit; the loop gets a breath in between."""
-
-Ending = tuple[Status, str | None, str | None]
-"""(status, encoded output, encoded error) of a run that ended."""
-
-
-class Host(Protocol):
-    """What the engine asks of the worker around it."""
-
-    worker_id: int
-    namespace: str
-    queue: str
-
-    def new_tid(self) -> int:
-        """A TID that this process has not used."""
-        ...
-
-    def may_start(self) -> bool:
-        """Whether the lease holds, so that something new may be started."""
-        ...
-
-    def has_room(self) -> bool:
-        """Whether one more run may be held here."""
-        ...
-
-    def source_of(self, definition: Definition) -> str:
-        """Where the code of a definition can be imported from."""
-        ...
-
-    def stranger(self, definition: Definition, source: str) -> str:
-        """The file that declares the code of a run with this source, if that is other code than
-        this definition under the same name; "" if all is well."""
-        ...
-
-    def fingerprint(self) -> str:
-        """What identifies the code that this worker has loaded."""
-        ...
-
-    def claimable(self, at: int | None) -> None:
-        """There may be something to claim at this time (µs; None: now)."""
-        ...
-
-    def run_left(self) -> None:
-        """A run is no longer in memory here: there is room for another one."""
-        ...
-
-    def lost(self) -> None:
-        """The worker was buried: what it held is no longer its own."""
-        ...
 
 
 class Engine:
@@ -144,14 +99,14 @@ class Engine:
         self._intake = Intake(
             store, loop, committer, new_tid=host.new_tid, stored=self._newcomers_stored
         )
-        self._warm: OrderedDict[int, Resident] = OrderedDict()
-        self._cached_runs = 0 if always_replay else cached_runs
+        self._warm = Warm(0 if always_replay else cached_runs)
+        self._revival = Revival(store, committer, host, self._warm)
         self._always_replay = always_replay
         self._ready: dict[int, Resident] = {}
         self._is_pump_due = False
         self._is_in_pump = False
         self._variables = contextvars.copy_context()
-        self._waiters: dict[int, list[Callable[[Ending | None], None]]] = {}
+        self._waiters = Waiters()
         self._quiet = asyncio.Event()
         self._errands: set[asyncio.Task[None]] = set()
         self._active: Resident | None = None
@@ -209,7 +164,7 @@ class Engine:
 
     async def adopt(self, runs: Sequence[Run]) -> None:
         """Take up runs that this worker has just claimed."""
-        adopted = [await self._revive(run) for run in runs]
+        adopted = [await self._revival.revive(run) for run in runs]
         for resident in adopted:
             self.residents[resident.tid] = resident
         try:
@@ -223,7 +178,7 @@ class Engine:
             if resident.is_committing or resident.is_settled:
                 continue  # mail came in while others' was read, and its turn is under way
             if resident.parking is None:
-                self._queue_overdue(resident, now)
+                resident.queue_overdue(now)
                 if not resident.events:
                     self._resume(resident)
             self._make_ready(resident)
@@ -244,20 +199,16 @@ class Engine:
                 resident.events.append((event, mail.id))
                 self._make_ready(resident)
 
-    def when_ended(self, tid: int, tell: Callable[[Ending | None], None]) -> None:
+    def when_ended(self, tid: int, tell: Tell) -> None:
         """Call `tell` on the loop with how this run ended, if it ends here; with None whenever it
         is let go of, so that it may end elsewhere, or is not here: then look at the store."""
-        self._waiters.setdefault(tid, []).append(tell)
+        self._waiters.add(tid, tell)
         if tid not in self.residents:
             tell(None)
 
-    def forget_waiter(self, tid: int, tell: Callable[[Ending | None], None]) -> None:
+    def forget_waiter(self, tid: int, tell: Tell) -> None:
         """Nobody waits any more: the counterpart of `when_ended`."""
-        waiters = self._waiters.get(tid)
-        if waiters is not None and tell in waiters:
-            waiters.remove(tell)
-            if not waiters:
-                del self._waiters[tid]
+        self._waiters.remove(tid, tell)
 
     def ensure_stored(self, resident: Resident | Newcomer) -> None:
         """See to it that a run born here is durable before this returns; may block for a commit.
@@ -362,7 +313,7 @@ class Engine:
                 continue
             self._active = resident
             if self._always_replay and resident.seq and resident.parking is None:
-                self._replay_again(resident)
+                self._revival.replay_again(resident)
             turn = take_turn(resident, now, self)
             self._active = None
             if turn is not None:
@@ -503,7 +454,7 @@ class Engine:
         self.residents.pop(resident.tid, None)
         resident.after.clear()
         if isinstance(then, Suspend):
-            self._keep_warm(resident)
+            self._warm.keep(resident)
             if then.wake_at is not None:
                 self._host.claimable(then.wake_at)
         else:
@@ -516,8 +467,7 @@ class Engine:
                     resident.name,
                     error,
                 )
-            for tell in self._waiters.pop(resident.tid, ()):
-                tell((then.status, then.output, then.error))
+            self._waiters.ended(resident.tid, (then.status, then.output, then.error))
             self._host.run_left()
             self._check_quiet()
             return
@@ -527,18 +477,8 @@ class Engine:
         self._check_quiet()
 
     def _tell_gone(self, tid: int) -> None:
-        for tell in list(self._waiters.get(tid, ())):
-            tell(None)
+        self._waiters.gone(tid)
         self._host.run_left()
-
-    def _keep_warm(self, resident: Resident) -> None:
-        resident.is_settled = False
-        resident.events.clear()  # nothing of value: mail is in the store, timers are due again
-        resident.seen.clear()
-        self._warm[resident.tid] = resident
-        while len(self._warm) > self._cached_runs:
-            _tid, coldest = self._warm.popitem(last=False)
-            coldest.machine.close()
 
     def _forget(self, resident: Resident) -> None:
         """The run is not this worker's any more: stop what runs of it, and write nothing."""
@@ -562,68 +502,7 @@ class Engine:
         if pending is not None and isinstance(pending.command, Timer):
             self.post(resident, Event(kind=EventKind.TIMER_FIRED, ordinal=ordinal))
 
-    def _queue_overdue(self, resident: Resident, now: int) -> None:
-        """Timers that are due fire before anything is launched: a step whose time-out has passed
-        must not run once more only to be cancelled."""
-        overdue = sorted(
-            (pending.command.due, ordinal)
-            for ordinal, pending in resident.machine.pending.items()
-            if isinstance(pending.command, Timer) and pending.command.due <= now
-        )
-        for _due, ordinal in overdue:
-            resident.events.append((Event(kind=EventKind.TIMER_FIRED, ordinal=ordinal), 0))
-
-    # --- runs into memory ---------------------------------------------------------------------------
-
-    async def _revive(self, run: Run) -> Resident:
-        warm = self._warm.pop(run.tid, None)
-        if warm is not None:
-            if warm.attempt == run.attempt - 1:
-                warm.attempt = run.attempt
-                warm.crashes = run.crashes
-                return warm
-            warm.machine.close()
-        definition = definition_of(run.name, run.version)
-        resident = Resident(run, definition, attempt=run.attempt)
-        if definition.kind is not run.kind:
-            reason = f"it is a {run.kind} run, but {run.name} is a {definition.kind} here"
-            resident.parking = Park(reason=reason, code=self._host.fingerprint())
-            return resident
-        stranger = self._host.stranger(definition, run.source)
-        if stranger:
-            reason = (
-                f"it is a run of {run.name}() of {stranger}, but {run.name}() here is another one, "
-                f"of {definition.fn.__module__}; give one of them another name (name=…)"
-            )
-            resident.parking = Park(reason=reason, code=self._host.fingerprint())
-            return resident
-        is_new = run.attempt == 1  # nobody had it before, so nothing is recorded
-        rows = [] if is_new else await self._committer.call(self._store.journal, run.tid)
-        if not rows:
-            resident.events.append((STARTED, 0))
-            return resident
-        self._active = resident  # a body that hangs does so here, too: it is named
-        try:
-            resident.replay(rows)
-        except Unreplayable as error:
-            resident.parking = Park(reason=str(error), code=self._host.fingerprint())
-        except Exception as error:
-            logger.exception("the journal of run %d cannot be replayed", run.tid)
-            reason = f"its journal cannot be replayed: {type(error).__name__}: {error}"
-            resident.parking = Park(reason=reason, code=self._host.fingerprint())
-        finally:
-            self._active = None
-        for text in resident.machine.drift:
-            logger.warning("run %d %s(): %s", run.tid, run.name, text)
-        return resident
-
-    def _replay_again(self, resident: Resident) -> None:
-        """Testing: throw the live machine away and go on with one made from the journal."""
-        resident.machine.close()
-        resident.machine = resident.new_machine()
-        kept = (resident.retries, resident.tries, resident.started, resident.children)
-        resident.replay(self._store.journal(resident.tid))
-        resident.retries, resident.tries, resident.started, resident.children = kept
+    # --- births -------------------------------------------------------------------------------------
 
     def new_child(self, parent: Resident, command: Child) -> NewRun:
         """The run for a child command, held here if there is room."""
@@ -668,7 +547,7 @@ class Engine:
         resident.become(run, attempt=1)
         self._begin(resident, run)
         resident.is_committing = True
-        self._waiters[run.tid] = self._waiters.pop(tid, [])
+        self._waiters.renamed(tid, run.tid)
         fresh = take_turn(resident, run.at, self)
         assert fresh is not None, "the first turn of a run has a row"
         return resident, fresh
@@ -719,9 +598,7 @@ class Engine:
         unborn = [(r, r.birth) for r in self.residents.values() if r.birth is not None]
         for resident in list(self.residents.values()):
             self._forget(resident)
-        for resident in self._warm.values():
-            resident.machine.close()
-        self._warm.clear()
+        self._warm.close()
         self._ready.clear()
         return unborn
 

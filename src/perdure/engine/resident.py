@@ -214,6 +214,17 @@ class Resident:
         ]
         return min(dues, default=None)
 
+    def queue_overdue(self, now: int) -> None:
+        """Timers that are due fire before anything is launched: a step whose time-out has passed
+        must not run once more only to be cancelled."""
+        overdue = sorted(
+            (pending.command.due, ordinal)
+            for ordinal, pending in self.machine.pending.items()
+            if isinstance(pending.command, Timer) and pending.command.due <= now
+        )
+        for _due, ordinal in overdue:
+            self.events.append((Event(kind=EventKind.TIMER_FIRED, ordinal=ordinal), 0))
+
     def cancelled_error(self) -> str:
         """The encoded error of this run when it ends as cancelled."""
         return JSON.encode_error(RunCancelled(f"{self.name} was cancelled", tid=self.tid))

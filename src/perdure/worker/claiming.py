@@ -8,7 +8,8 @@ from collections.abc import Callable
 from perdure.core.decide import ALONE_AFTER_CRASHES
 from perdure.core.run import Run
 from perdure.engine.committer import Committer
-from perdure.engine.engine import Engine, Host
+from perdure.engine.engine import Engine
+from perdure.engine.host import Host
 from perdure.store import Claim, Store
 from perdure.worker.repertoire import Repertoire
 

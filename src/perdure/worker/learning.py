@@ -7,7 +7,7 @@ import logging
 
 from perdure.core.run import Status
 from perdure.engine.committer import Committer
-from perdure.engine.engine import Host
+from perdure.engine.host import Host
 from perdure.project.watch import SourceWatch
 from perdure.store import Claim, RunFilter, Store, Unclaimed, WorkerRow
 from perdure.worker.repertoire import Repertoire, is_served_elsewhere
