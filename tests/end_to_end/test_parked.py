@@ -266,7 +266,7 @@ def test_a_run_that_kills_every_worker_is_parked(work):
     assert run.status() is Status.CANCELLED
 
 
-def test_a_run_that_killed_its_workers_is_retried_once_it_is_mended(work):
+def test_a_run_that_killed_its_workers_is_retried_once_it_is_mended(work, monkeypatch):
     """`perdure retry` starts a worker, and only what is not recorded is executed."""
     write(FATAL)
     run = begin_fatal_order(work)
@@ -276,6 +276,7 @@ def test_a_run_that_killed_its_workers_is_retried_once_it_is_mended(work):
     assert last.wait(20) == 0
 
     write(FATAL.replace("os._exit(9)", "return 'survived'"))
+    monkeypatch.setenv("PERDURE_WORKER_AUTOSTART", "true")
     done = python("-m", "perdure", "retry", run.tid)
     assert done.stderr == ""
     wait_for(lambda: run.status() is Status.COMPLETED, seconds=30)  # who only looks starts nothing
