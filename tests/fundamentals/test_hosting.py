@@ -34,7 +34,7 @@ async def ask_where(seconds: float = 0) -> list[int]:
 """
 
 
-def python(project: Path, code: str) -> str:
+def python(project: Path, code: str, *, autostart: bool = False) -> str:
     """Run code in another process of the project; what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -42,7 +42,11 @@ def python(project: Path, code: str) -> str:
         capture_output=True,
         text=True,
         timeout=60,
-        env={"PYTHONPATH": f"{SOURCE}:{project}", "PERDURE_PROJECT": str(project)},
+        env={
+            "PYTHONPATH": f"{SOURCE}:{project}",
+            "PERDURE_PROJECT": str(project),
+            "PERDURE_WORKER_AUTOSTART": str(autostart).lower(),
+        },
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -201,7 +205,7 @@ def test_the_background_worker_executes_what_nobody_hosts(project):
     pytest.importorskip("perdure.cli")
     (project / "app.py").write_text(APP)
     code = "import perdure, app, os\nprint(perdure.start(app.ask_where).tid, os.getpid())"
-    tid, starter = python(project, code).split()
+    tid, starter = python(project, code, autostart=True).split()
     handle = get_run(tid)
     pids = handle.result(30)
     (worker,) = handle._connection.store.workers()
