@@ -153,6 +153,11 @@ enter_here: Callable[[HasContext], object] = _current.set
 """Have `get_context()` answer what a holder makes, from here on, in the contextvars at hand."""
 
 
+def is_entered(variable: contextvars.ContextVar[Any]) -> bool:
+    """Whether this is the variable that `enter_here` and its like set."""
+    return variable is _current
+
+
 def enter_fresh(holder: HasContext) -> contextvars.Context:
     """Empty contextvars in which `get_context()` answers what `holder` makes: nothing of the host
     leaks in."""

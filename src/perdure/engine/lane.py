@@ -5,21 +5,27 @@ short step does. So bodies stand in line, and a task, the *runner*, begins one a
 body that waits for something keeps the task in which it began, as it must (`asyncio.timeout` and
 `TaskGroup` remember theirs), and another runner goes on with the line.
 
-No body notices who had its task before: a runner ends with a body that changed its contextvars or
-was cancelled. And it lets others on the loop have their turn.
+A body finds a task that nobody has left a trace in: a runner ends with a body that kept hold of it,
+renamed or cancelled it, or changed its contextvars; and after a moment in any case, so that others
+on the loop have their turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
+import logging
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
+from sys import getrefcount
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
+from weakref import getweakrefcount
 
-from perdure.author.context import HasContext, enter_here
+from perdure.author.context import HasContext, enter_here, is_entered
+
+logger = logging.getLogger("perdure.engine")
 
 BREATH_SECONDS = 0.002
 """Bodies begin one after the other for so long; then others on the loop have their turn."""
@@ -58,7 +64,8 @@ class Lane(Generic[E]):
         self._runner: asyncio.Task[None] | None = None
         # Every body starts from the contextvars of the worker's start: those of whoever happened
         # to wake the loop are none of its business.
-        self._variables = contextvars.copy_context()
+        self._variables = copy_context()
+        self._inherited = [(k, v) for k, v in self._variables.items() if not is_entered(k)]
 
     def add(self, entry: E, args: Any, kwargs: Any) -> None:
         """Begin a body soon, unless `entry.is_over` by then; `entry.task` is where it runs."""
@@ -67,12 +74,9 @@ class Lane(Generic[E]):
             self._send_runner()
 
     def _send_runner(self) -> None:
-        variables = self._variables.copy()
-        run = self._run()
-        if self._loop.get_task_factory() is None:
-            runner = asyncio.Task(run, loop=self._loop, context=variables)
-        else:
-            runner = self._loop.create_task(run, context=variables)
+        # Not by `loop.create_task`: an eager task factory would begin the bodies here and now,
+        # before whoever added them is done.
+        runner = asyncio.Task(self._run(), loop=self._loop, context=self._variables.copy())
         self._runner = runner
         runner.add_done_callback(self._ended, context=self._variables)
 
@@ -80,14 +84,16 @@ class Lane(Generic[E]):
         runner = self._runner
         assert runner is not None
         line = self._line
+        name = runner.get_name()
+        size = len(self._inherited) + 1  # `enter_here` sets one more
         until = monotonic() + BREATH_SECONDS
         while line:
             entry, args, kwargs = line.popleft()
             if entry.is_over:
                 continue
+            holders, watchers = getrefcount(runner), getweakrefcount(runner)
             entry.task = runner
             enter_here(entry)
-            variables = contextvars.copy_context()
             body = self._body(entry, args, kwargs)
             try:
                 awaited = body.send(None)
@@ -97,12 +103,25 @@ class Lane(Generic[E]):
                 self._go_on()
                 await _rest_of(body, awaited)
                 return
-            if contextvars.copy_context() != variables or runner.cancelling():
+            entry.task = None
+            if (
+                runner.cancelling()
+                or getattr(runner, "_must_cancel", False)  # cancelled, and that taken back
+                or getrefcount(runner) > holders
+                or getweakrefcount(runner) > watchers
+                or runner.get_name() != name
+                or len(copy_context()) != size
+                or (self._inherited and self._has_other_variables())
+                or monotonic() > until
+            ):
                 break
-            if monotonic() > until:
-                await asyncio.sleep(0)
-                until = monotonic() + BREATH_SECONDS
         self._go_on()
+
+    def _has_other_variables(self) -> bool:
+        """Whether one of the inherited contextvars was changed; by identity: what users keep in
+        them may not even be comparable."""
+        here = copy_context()
+        return any(here.get(variable) is not value for variable, value in self._inherited)
 
     def _go_on(self) -> None:
         """Leave the line to another runner, if anybody stands in it."""
@@ -111,12 +130,19 @@ class Lane(Generic[E]):
             self._send_runner()
 
     def _ended(self, runner: asyncio.Task[None]) -> None:
-        """A runner is done. One that did not leave the line to another was cancelled, before it
-        began or between two bodies: by the end of the loop, as a rule."""
-        if self._runner is runner:
-            self._runner = None
-            while self._line:
-                self._dropped(self._line.popleft()[0])
+        """A runner is done. It left the line to another one, unless it was cancelled before it
+        began (by the end of the loop, as a rule)."""
+        error = None if runner.cancelled() else runner.exception()
+        if error is not None:
+            logger.error("what begins steps failed: %r", error, exc_info=error)
+        if self._runner is not runner:
+            return
+        if error is not None:
+            self._go_on()
+            return
+        self._runner = None
+        while self._line:
+            self._dropped(self._line.popleft()[0])
 
 
 @types.coroutine

@@ -127,7 +127,7 @@ class Steps:
         # Every attempt starts from the contextvars of the worker's start: those of whoever happened
         # to wake the loop are none of its business.
         self._variables = contextvars.copy_context()
-        self._lane: Lane[Flight] = Lane(loop, self._run_async, self._drop)
+        self._lane: Lane[Flight] = Lane(loop, self._run_async, self._postpone)
 
     def launch(self, flight: Flight) -> None:
         """Start an attempt."""
@@ -226,11 +226,6 @@ class Steps:
         if not flight.is_over:
             self._close(flight)
             self._postponed(flight)
-
-    def _drop(self, flight: Flight) -> None:
-        if not flight.is_over:
-            self._close(flight)
-            self._interrupted(flight)
 
     def _time_out(self, flight: Flight) -> None:
         flight.timer = None
