@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,6 +69,110 @@ async def cancel_own_task() -> str:
     assert task is not None
     task.cancel()
     return "done all the same"
+
+
+class Incomparable:
+    """Like an array: asked whether it equals another, it raises."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value of this is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+thing: contextvars.ContextVar[Any] = contextvars.ContextVar("thing")
+kept: dict[Any, int | None] = {}
+
+
+@function
+async def replace_thing() -> None:
+    thing.set(Incomparable())
+
+
+@function
+async def take_thing() -> bool:
+    return thing.get() is HOSTS
+
+
+HOSTS = Incomparable()
+
+
+@function
+async def file_task_away() -> int | None:
+    """As what keeps a session per task does; returns whose task it was before."""
+    task = asyncio.current_task()
+    before = kept.get(task)
+    kept[task] = get_context().step
+    return before
+
+
+@function
+async def file_task_away_weakly() -> int | None:
+    task = asyncio.current_task()
+    before = weakly_kept.get(task)
+    weakly_kept[task] = get_context().step
+    return before
+
+
+weakly_kept: weakref.WeakKeyDictionary[Any, int | None] = weakref.WeakKeyDictionary()
+
+
+@function
+async def rename_task() -> str:
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.get_name()
+    task.set_name("mine")
+    return before
+
+
+@function
+async def cancel_and_take_back() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    task.uncancel()
+
+
+@function
+async def cancel_later() -> None:
+    """A time-out made by hand that is not taken back: it hits what has the task by then."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().call_later(0.05, task.cancel)
+
+
+@function
+async def outlive_the_cancel() -> str:
+    await asyncio.sleep(0.15)
+    return "fine"
+
+
+@workflow
+async def replaces_thing() -> list[bool | None]:
+    return list(await asyncio.gather(replace_thing(), take_thing(), replace_thing(), take_thing()))
+
+
+@workflow
+async def files_tasks_away() -> list[list[int | None]]:
+    strong = await asyncio.gather(*(file_task_away() for _ in range(3)))
+    weak = await asyncio.gather(*(file_task_away_weakly() for _ in range(3)))
+    return [list(strong), list(weak)]
+
+
+@workflow
+async def renames_tasks() -> list[str]:
+    return list(await asyncio.gather(*(rename_task() for _ in range(3))))
+
+
+@workflow
+async def takes_cancels_back() -> list[str | None]:
+    return list(await asyncio.gather(cancel_and_take_back(), outlive_the_cancel()))
+
+
+@workflow
+async def cancels_later() -> list[str | None]:
+    return list(await asyncio.gather(cancel_later(), outlive_the_cancel()))
 
 
 @workflow
@@ -152,6 +258,52 @@ def test_a_step_that_cancels_its_task_harms_no_other(
 ) -> None:
     assert execute(cancels_its_task) == ["done all the same", 1, 2]
     assert "cancelled from outside" not in caplog.text
+
+
+def test_what_steps_keep_in_contextvars_is_never_compared() -> None:
+    """It may not be comparable; and what is equal is not the same."""
+
+    async def main() -> list[bool | None]:
+        thing.set(HOSTS)
+        async with perdure.open():
+            result: list[bool | None] = await result_of(replaces_thing)
+            return result
+
+    assert asyncio.run(main()) == [None, True, None, True]
+
+
+def test_who_keeps_something_by_task_finds_nothing_of_others(execute: Any) -> None:
+    assert execute(files_tasks_away) == [[None] * 3, [None] * 3]
+
+
+def test_the_name_that_a_step_gives_its_task_is_gone_with_it(execute: Any) -> None:
+    assert "mine" not in execute(renames_tasks)
+
+
+def test_a_cancel_hits_nobody_but_the_step_that_asked_for_it(
+    execute: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Taken back at once, or coming when the step is long over."""
+    assert execute(takes_cancels_back) == [None, "fine"]
+    assert execute(cancels_later) == [None, "fine"]
+    assert "cancelled from outside" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["plain", "eager"])
+def test_a_task_factory_of_the_application_does_not_matter(kind: str) -> None:
+    if kind == "eager" and sys.version_info < (3, 12):
+        pytest.skip("eager tasks are new in 3.12")
+
+    def plain(loop: Any, coro: Any) -> asyncio.Task[Any]:  # as factories were written before 3.11
+        return asyncio.Task(coro, loop=loop)
+
+    async def main() -> Any:
+        factory = plain if kind == "plain" else vars(asyncio)["eager_task_factory"]
+        async with perdure.open():
+            asyncio.get_running_loop().set_task_factory(factory)
+            return await result_of(tells_steps)
+
+    assert asyncio.run(main()) == list(range(6))
 
 
 def test_a_long_row_of_short_steps_lets_others_on_the_loop_have_their_turn() -> None:

@@ -118,17 +118,20 @@ class Engine:
         return self._store.now()
 
     def post(self, resident: Resident, event: Event) -> None:
-        """Queue an event of a run.
-
-        Usually the turn waits for the next iteration of the loop, so that whatever else happens in
-        this one shares its commit. If nothing else of this worker runs, nothing could: a run whose
-        steps follow one another goes on at once.
-        """
-        resident.events.append((event, 0))
-        if self._launcher.in_flight or self._ready or self._is_in_pump or not _NESTS:
+        """Queue an event of a run. Its turn comes in the next iteration of the loop, so that
+        whatever else happens in this one shares its commit."""
+        if self.residents.get(resident.tid) is resident:
+            resident.events.append((event, 0))
             self._make_ready(resident)
-        else:
-            self._variables.run(self._go_on, resident)
+
+    def go_on(self, resident: Resident, event: Event) -> None:
+        """Queue an event, and take the turn here and now if nothing else of this worker runs: a run
+        whose steps follow one another has nobody to share its commits with."""
+        if self._launcher.in_flight or self._ready or self._is_in_pump or not _NESTS:
+            self.post(resident, event)
+        elif self.residents.get(resident.tid) is resident:
+            resident.events.append((event, 0))
+            self._variables.run(self._pump_one, resident)
 
     def write_progress(self, latest: dict[int, str]) -> None:
         worker = self._host.worker_id
@@ -258,71 +261,65 @@ class Engine:
         self._is_pump_due = False
         self._pump()
 
-    def _pump(self) -> None:
-        if self._outbox.is_busy or self._is_closed or self._is_in_pump:
-            return  # whatever is ready shares the next commit
-        self._is_in_pump = True
-        try:
-            self._take_turns()
-        finally:
-            self._is_in_pump = False
+    def _arm_pump(self) -> None:
         if self._ready and not self._is_pump_due:
             self._is_pump_due = True
             self._loop.call_soon(self._on_pump_due)
 
-    def _go_on(self, resident: Resident) -> None:
-        """Take and commit the turn of the only run that is ready: what `_pump` does for many."""
-        if (
-            self._outbox.is_busy
-            or self._always_replay
-            or self.residents.get(resident.tid) is not resident
-        ):
+    def _pump(self) -> None:
+        """Let all ready runs take their turns, and send them as one batch."""
+        if self._outbox.is_busy or self._is_closed or self._is_in_pump:
+            return  # whatever is ready shares the next commit
+        self._is_in_pump = True
+        try:
+            now = self._store.now()
+            batch: Batch = []
+            for resident in self._choose():
+                if self.residents.get(resident.tid) is resident:
+                    turn = self._turn_of(resident, now)
+                    if turn is not None:
+                        batch.append((resident, turn))
+            if batch:
+                self._outbox.send(batch, now)
+        finally:
+            self._is_in_pump = False
+        self._arm_pump()
+
+    def _pump_one(self, resident: Resident) -> None:
+        """What `_pump` does, for the only run that is ready: half the way of a short step."""
+        if self._outbox.is_busy or self._is_closed:
             self._make_ready(resident)
             return
         self._is_in_pump = True
         try:
             now = self._store.now()
-            self._active = resident
-            turn = take_turn(resident, now, self)
-            self._active = None
+            turn = self._turn_of(resident, now)
             if turn is None:
-                if not resident.is_settled:
-                    self._resume(resident)
-            elif turn.then is None and not turn.children and not turn.cancel_children:
-                resident.is_committing = True
-                if self._outbox.commit(resident, turn, now):
-                    resident.is_committing = False
-                    self._note_written(resident, turn)
-                    self._act(resident)
-            else:
-                resident.is_committing = True
+                pass
+            elif turn.then is not None or turn.children or turn.cancel_children:
                 self._outbox.send([(resident, turn)], now)
+            elif self._outbox.commit(resident, turn, now):
+                resident.is_committing = False
+                self._note_written(resident, turn)
+                self._act(resident)
         finally:
             self._is_in_pump = False
-        if self._ready and not self._is_pump_due:
-            self._is_pump_due = True
-            self._loop.call_soon(self._on_pump_due)
+        self._arm_pump()
 
-    def _take_turns(self) -> None:
-        now = self._store.now()
-        batch: Batch = []
-        ready = self._ready
-        chosen = self._choose() if len(ready) > 1 else [ready.popitem()[1]] if ready else ()
-        for resident in chosen:
-            if self.residents.get(resident.tid) is not resident:
-                continue
-            self._active = resident
+    def _turn_of(self, resident: Resident, now: int) -> Turn | None:
+        """The turn of a ready run, to be committed; None: it wants nothing written."""
+        self._active = resident
+        try:
             if self._always_replay and resident.seq and resident.parking is None:
                 self._revival.replay_again(resident)
             turn = take_turn(resident, now, self)
+        finally:
             self._active = None
-            if turn is not None:
-                resident.is_committing = True
-                batch.append((resident, turn))
-            elif not resident.is_settled:
-                self._resume(resident)
-        if batch:
-            self._outbox.send(batch, now)
+        if turn is not None:
+            resident.is_committing = True
+        elif not resident.is_settled:
+            self._resume(resident)
+        return turn
 
     def _choose(self) -> list[Resident]:
         """The ready runs whose turn it is, by TID."""
@@ -378,9 +375,7 @@ class Engine:
             self._run_errand(self.look_for_mail(to_look_at))
         if concerns_others:
             self._store.poke()
-        if self._ready and not self._is_pump_due:
-            self._is_pump_due = True
-            self._loop.call_soon(self._on_pump_due)
+        self._arm_pump()
 
     def _note_written(self, resident: Resident, turn: Turn) -> None:
         if resident.birth is not None:
@@ -437,6 +432,8 @@ class Engine:
         """Take up again all that is pending, in order: after a claim."""
         resident.is_settled = True
         for ordinal, pending in list(resident.machine.pending.items()):
+            if ordinal not in resident.machine.pending:
+                continue  # what came before it here ended the wait for it
             command = pending.command
             if isinstance(command, Timer):
                 self._alarms.set(command.due, resident.tid, resident.attempt, ordinal)

@@ -49,6 +49,10 @@ class Runway(Protocol):
         """Queue an event of a run."""
         ...
 
+    def go_on(self, resident: Resident, event: Event) -> None:
+        """Queue an event of a run, and act on it at once if that disturbs nobody."""
+        ...
+
     def write_progress(self, latest: dict[int, str]) -> None:
         """Write the latest progress of runs down (JSON text by TID)."""
         ...
@@ -164,7 +168,7 @@ class Launcher:
             )
         else:
             event = self._failure(flight, error)
-        self._runway.post(resident, event)
+        self._runway.go_on(resident, event)
 
     def _failure(self, flight: Flight, error: BaseException) -> Event:
         due = decide_retry(

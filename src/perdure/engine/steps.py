@@ -189,7 +189,9 @@ class Steps:
                 return
             else:
                 error = caught
-        except BaseException as caught:  # noqa: BLE001 - the outcome of the step
+        except BaseException as caught:
+            if self._loop.is_closed():
+                raise  # it was torn down with its loop: no outcome, it runs again elsewhere
             error = caught
         self._land(flight, value, error)
 
