@@ -6,15 +6,20 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import perdure
-from perdure import Status, function, sleep, start, workflow
+from perdure import Status, function, get_run, list_runs, sleep, start, workflow
+from perdure.client.connection import connect
+from perdure.core.decide import Turn
 from perdure.core.errors import RunCancelled, StoreUnavailable
-from perdure.store import Claim
+from perdure.core.events import Event, EventKind, Row, encode_commands
+from perdure.engine.resident import STARTED, Definition, Resident
+from perdure.store import Claim, WorkerRow
 from perdure.stores.memory import MemoryStore
 from perdure.worker import claiming
 from tests.engine.queued import dead_worker, new_run, queue
@@ -54,6 +59,24 @@ async def sleeper(n: int) -> int:
 @workflow
 async def waits_for_child(n: int) -> int:
     return await note(await sleeper(n))
+
+
+@function(on_crash="fail")
+async def note_once(n: int) -> int:
+    ran[n] += 1
+    return n
+
+
+@workflow
+async def gathers_once(n: int) -> list[int]:
+    return list(await asyncio.gather(note_once(n), note(n)))
+
+
+@workflow
+async def groups_once(n: int) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(note_once(n))
+        group.create_task(note(n))
 
 
 @function
@@ -235,6 +258,39 @@ def test_a_run_that_killed_workers_starves_nobody(
         assert busy.status() is Status.RUNNING
         release.set()
         assert lone.result(10) == 1
+
+
+def test_a_run_that_ends_while_it_is_taken_up_strands_nobody(project: Path) -> None:
+    """Its at-most-once step has failed with the worker that ran it, and the body ends of that with
+    another step pending; what was claimed with it goes on."""
+    store = connect().store
+    dead = dead_worker(store.now())
+    store.register(dead)
+    for what in (gathers_once, groups_once):
+        begun_by(dead, what, 1, interrupted=[0])
+    innocent = begun_by(dead, notes, 7)
+    with perdure.open():
+        assert get_run(str(innocent)).result(timeout="30s") == 7
+        failed = [run for run in list_runs() if run.name != "notes"]
+        assert {run.wait(timeout="30s") for run in failed} == {Status.FAILED}
+    assert ran == {7: 1}
+
+
+def begun_by(dead: WorkerRow, what: Definition, n: int, *, interrupted: Sequence[int] = ()) -> int:
+    """Store a run whose worker died when its first steps ran; those that are named at most once."""
+    store = connect().store
+    run = new_run(what, n, at=store.now(), worker=dead.id)
+    store.submit([run])
+    resident = Resident(run, what, attempt=1)
+    commands = resident.machine.activate(STARTED, run.at)
+    events = [Event(kind=EventKind.STEP_STARTED, ordinal=o, step_attempt=1) for o in interrupted]
+    rows = [
+        Row(seq=0, at=run.at, attempt=1, event=STARTED, commands=encode_commands(commands)),
+        *(Row(seq=i, at=run.at, attempt=1, event=e) for i, e in enumerate(events, start=1)),
+    ]
+    assert store.turn([Turn(tid=run.tid, attempt=1, rows=rows)], [], run.at) == ["committed"]
+    resident.machine.close()
+    return run.tid
 
 
 def test_a_full_worker_fills_a_free_place_at_once(project: Path) -> None:
