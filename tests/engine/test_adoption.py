@@ -269,7 +269,7 @@ def test_a_run_that_ends_while_it_is_taken_up_strands_nobody(project: Path) -> N
     for what in (gathers_once, groups_once):
         begun_by(dead, what, 1, interrupted=[0])
     innocent = begun_by(dead, notes, 7)
-    with perdure.open():
+    with perdure.open(worker={"lease": "1s"}):
         assert get_run(str(innocent)).result(timeout="30s") == 7
         failed = [run for run in list_runs() if run.name != "notes"]
         assert {run.wait(timeout="30s") for run in failed} == {Status.FAILED}
