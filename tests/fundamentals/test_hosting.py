@@ -334,3 +334,26 @@ def test_a_handle_reads_the_result_by_the_workflow_that_was_started(host):
     declare(dict[str, int])
     assert handle.result() == Box(3)
     assert by_key.result() == Box(3)
+
+
+@function
+async def stop_the_loop() -> None:
+    asyncio.get_running_loop().stop()
+
+
+@workflow
+async def stops_the_loop_first() -> int:
+    await stop_the_loop()
+    await sleep(0.3)
+    return await twice(2)
+
+
+def test_a_host_whose_loop_was_stopped_hands_its_runs_back(project: Path) -> None:
+    """Nobody waits for its lease to end, and the next host goes on."""
+    with perdure.open() as host:
+        run = start(stops_the_loop_first)
+        wait_for(lambda: host.running() is None)
+        wait_for(lambda: not host.connection.store.workers())
+        assert run.status() in (Status.QUEUED, Status.WAITING)
+    with perdure.open():
+        assert run.result(20) == 4

@@ -183,10 +183,18 @@ class Run(Generic[R]):
         return record
 
     def _caretaker(self, host: Host | None) -> Callable[[], object]:
-        """Called while somebody waits in a process that does not host."""
-        if host is not None:
-            return lambda: None
-        return Caretaker(self._connection, self.name).look
+        """Called while somebody waits: looks for a worker unless one lives in this process."""
+        caretaker: Caretaker | None = None
+
+        def look() -> None:
+            nonlocal caretaker
+            if host is not None and host.running() is not None:
+                return
+            if caretaker is None:
+                caretaker = Caretaker(self._connection, self.name)
+            caretaker.look()
+
+        return look
 
     def __await__(self) -> Generator[Any, Any, R]:
         return self._awaited().__await__()

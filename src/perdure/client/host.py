@@ -184,8 +184,13 @@ class Host:
         await worker.start()
         self._worker = worker
         started.set()
-        await worker.wait()
-        await worker.close(self._grace)
+        try:
+            await worker.wait()
+        except BaseException:
+            self._grace = INTERRUPTED_GRACE  # the loop is torn down: a step may have stopped it
+            raise
+        finally:
+            await worker.close(self._grace)
 
     def _new_worker(self, *, is_shared: bool) -> Worker:
         settings = self.connection.settings
