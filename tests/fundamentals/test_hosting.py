@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 import perdure
 from perdure import Status, function, get_run, run, sleep, start, workflow
-from perdure.core.errors import SettingsError, UsageError
+from perdure.core.errors import SettingsError, StoreUnusable, UsageError
 from tests.parts import wait_for
 
 SOURCE = Path(perdure.__file__).parents[1]
@@ -357,3 +358,21 @@ def test_a_host_whose_loop_was_stopped_hands_its_runs_back(project: Path) -> Non
         assert run.status() in (Status.QUEUED, Status.WAITING)
     with perdure.open():
         assert run.result(20) == 4
+
+
+def test_a_host_whose_database_was_deleted_acknowledges_nothing_more(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It could write into the deleted file for ever."""
+    with perdure.open() as host:
+        assert start(ask_quickly).result(20) == 4
+        shutil.rmtree(project / ".perdure")
+        with pytest.raises(StoreUnusable, match="was deleted or replaced while it was open"):
+            start(ask_quickly)
+        wait_for(lambda: host.running() is None)
+    assert "was deleted or replaced while it was open" in caplog.text
+
+
+@workflow
+async def ask_quickly() -> int:
+    return await twice(2)

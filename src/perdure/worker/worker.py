@@ -23,7 +23,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from perdure.core.errors import LostLease, StoreUnavailable
+from perdure.core.errors import LostLease, StoreUnavailable, StoreUnusable
 from perdure.core.run import NewRun
 from perdure.engine.committer import Committer
 from perdure.engine.engine import Engine
@@ -253,7 +253,7 @@ class Worker:
             held = await self.committer.call(self._store.retire, self.worker_id)
             if held:
                 self._store.poke()
-        except (StoreUnavailable, LostLease) as error:
+        except (StoreUnavailable, StoreUnusable, LostLease) as error:
             log.warning("worker %s could not sign off: %s", self.name, error)
         self._let_go()
 
@@ -374,6 +374,9 @@ class Worker:
                 self._loop.call_later(NET_SECONDS, self._wake.set)
             except LostLease:
                 self.lost()
+            except StoreUnusable as error:
+                log.critical("worker %s ends: %s", self.name, error)
+                self.request_stop()
             except Exception:
                 log.exception("worker %s: what should not happen; it goes on", self.name)
                 self._loop.call_later(NET_SECONDS, self._wake.set)

@@ -87,6 +87,7 @@ class SqliteDatabase:
         self._session: SqliteSession | None = None
         self._closed = False
         self._read_only: str | None = None
+        self._file: tuple[int, int] | None = None
         self._commits = 0
         self._pokes = Pokes(self.path)
         with self._lock:
@@ -113,13 +114,16 @@ class SqliteDatabase:
         self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         with self._lock:
-            return self._transact(self._writable(), verb, *args, **kwargs)
+            session = self._writable()
+            self._check_file()
+            return self._transact(session, verb, *args, **kwargs)
 
     def write_lightly(
         self, verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         with self._lock:
             session = self._writable()
+            self._check_file()
             if self._synchronous != "FULL":
                 return self._transact(session, verb, *args, **kwargs)
             try:
@@ -192,6 +196,7 @@ class SqliteDatabase:
                     cached_statements=_CACHED_STATEMENTS,
                 )
                 self._prepare(self._connection)
+                self._file = _file_id(self.path)
                 self._session = SqliteSession(self._connection)
             except sqlite3.Error as error:
                 self._disconnect()
@@ -207,6 +212,24 @@ class SqliteDatabase:
         if self._read_only is not None:
             raise StoreUnusable(self._read_only)
         return session
+
+    def _check_file(self) -> None:
+        """Refuse to go on with a file that nobody finds any more.
+
+        SQLite would write into it for ever, and all that would be gone with this process. This is
+        asked wherever something begins or ends, or a worker renews its lease, but not for every
+        step (`write_alone`).
+        """
+        try:
+            is_there = _file_id(self.path) == self._file
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            self._read_only = (
+                f"the database {self.path} was deleted or replaced while it was open; nothing more "
+                "is written to it: start this program again"
+            )
+            raise StoreUnusable(self._read_only)
 
     def _sync_fully(self) -> None:
         """End what `write_lightly` began; a connection with which that fails is given up."""
@@ -393,6 +416,12 @@ class SqliteDatabase:
                 "keep what is so large in a file and store its path"
             )
         return StoreError(f"{the_database} refused a statement: {error}")
+
+
+def _file_id(path: str) -> tuple[int, int]:
+    """What a path stands for just now."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _code(error: sqlite3.Error) -> int:
