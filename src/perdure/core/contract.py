@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from itertools import takewhile
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -151,22 +151,12 @@ class Contract:
                 return self.encode_input(codec, args, kwargs)
             except ContractError:
                 pass  # perhaps it is plain data
-        parts = [f'"{one.name}":{self._accept_one(one, v)}' for one, v in self._bind(args, kwargs)]
-        return codec.seal("{" + ",".join(parts) + "}")
-
-    def _accept_one(self, one: Input, value: object) -> str:
         subject = f"{self.name}() was given"
-        try:
-            text = self._encode_one(one, value, subject)
-        except ContractError:
-            if not isinstance(value, dict | list) or one.kind in COLLECTED:
-                raise
-            plain = _PLAIN.encode(cast("object", value), at=one.name)
-            read = _PLAIN.admit(plain, one.shape, at=one.name, subject=subject)
-            return self._encode_one(one, read, subject)
-        if not one.shape.is_direct and one.kind not in COLLECTED:
-            _PLAIN.check(text, one.shape, at=one.name, subject=subject)
-        return text
+        parts = [
+            f'"{one.name}":{self._encode_one(one, value, subject, _accept)}'
+            for one, value in self._bind(args, kwargs)
+        ]
+        return codec.seal("{" + ",".join(parts) + "}")
 
     def decode_input(
         self, codec: Codec, text: str, *, strict: bool = False
@@ -229,22 +219,25 @@ class Contract:
             parts.append(f'"{one.name}":{self._encode_one(one, read, subject)}')
         return codec.seal("{" + ",".join(parts) + "}")
 
-    def _encode_one(self, one: Input, value: object, subject: str) -> str:
-        """JSON text of what was given for one parameter, not yet sealed."""
+    def _encode_one(
+        self, one: Input, value: object, subject: str, write: _Write | None = None
+    ) -> str:
+        """JSON text of what was given for one parameter, not yet sealed; `write`: for each value."""
+        write = write or _PLAIN.encode
         if one.kind is Parameter.VAR_POSITIONAL:
             items = [
-                _PLAIN.encode(item, one.shape, at=f"{one.name}[{index}]", subject=subject)
+                write(item, one.shape, at=f"{one.name}[{index}]", subject=subject)
                 for index, item in enumerate(cast("Sequence[object]", value))
             ]
             return "[" + ",".join(items) + "]"
         if one.kind is Parameter.VAR_KEYWORD:
             given = cast("Mapping[str, object]", value)
             fields = [
-                f"{_PLAIN.encode(key, at=one.name)}:{_PLAIN.encode(item, one.shape, at=f'{one.name}.{key}', subject=subject)}"
+                f"{_PLAIN.encode(key, at=one.name)}:{write(item, one.shape, at=f'{one.name}.{key}', subject=subject)}"
                 for key, item in given.items()
             ]
             return "{" + ",".join(fields) + "}"
-        return _PLAIN.encode(value, one.shape, at=one.name, subject=subject)
+        return write(value, one.shape, at=one.name, subject=subject)
 
     def _bind(
         self, args: Sequence[object], kwargs: Mapping[str, object]
@@ -435,6 +428,29 @@ _fields_of: Callable[[str], dict[str, msgspec.Raw]] = msgspec.json.Decoder(
     dict[str, msgspec.Raw]
 ).decode
 _items_of: Callable[[str], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _Write(Protocol):
+    """`Codec.encode`, or what stands for it."""
+
+    def __call__(self, value: object, shape: Shape, *, at: str, subject: str) -> str:
+        """JSON text of a value."""
+        ...
+
+
+def _accept(value: object, shape: Shape, *, at: str, subject: str) -> str:
+    """A value from outside, written down: perhaps it is plain data that stands for a record."""
+    try:
+        text = _PLAIN.encode(value, shape, at=at, subject=subject)
+    except ContractError:
+        if not isinstance(value, dict | list):
+            raise
+        plain = _PLAIN.encode(cast("object", value), at=at)
+        read = _PLAIN.admit(plain, shape, at=at, subject=subject)
+        return _PLAIN.encode(read, shape, at=at, subject=subject)
+    if not shape.is_direct:
+        _PLAIN.check(text, shape, at=at, subject=subject)
+    return text
 
 
 def _is_set(value: object) -> bool:
