@@ -265,20 +265,16 @@ class UnionNode(Node):
     def fits(self, value: object) -> bool:
         return any(member.fits(value) for member in self.members)
 
+    @once
     def write(self, value: object) -> object:
-        return once(UnionNode._write, self, value)
-
-    def read(self, plain: object) -> object:
-        return once(UnionNode._read, self, plain)
-
-    def _write(self, value: object) -> object:
         self._accept(value)
         try:
             return untyped.write(value)
         except Unwritable:
             return self._write_known(value)
 
-    def _read(self, plain: object) -> object:
+    @once
+    def read(self, plain: object) -> object:
         try:
             value = untyped.read(plain, self.known)
             self._accept(value)

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from perdure.core.codec.trouble import Trouble
 
 if TYPE_CHECKING:
     from perdure.core.codec.node import Node
 
+_Turn = TypeVar("_Turn", bound=Callable[[Any, Any], Any])
 _Key = tuple[Callable[[Any, Any], Any], "Node", int]
 _Finding = tuple[object, object, Trouble | None]
 """What it is about; what came of it; the trouble that it was instead."""
@@ -37,28 +39,30 @@ def one_pass(turn: Callable[[Any], object], value: object) -> object:
         _findings.reset(token)
 
 
-def once(turn: Callable[[Any, Any], object], node: Node, value: object) -> object:
-    """What `turn(node, value)` gives or raises; in one pass it is done only once.
+def once(turn: _Turn) -> _Turn:
+    """Make `turn(node, value)` a thing that is done only once in one pass; what it gave or raised is
+    given or raised again, a trouble each time with a path of its own."""
 
-    Raises:
-        Trouble: Whatever it raises, each time with a path of its own.
-    """
-    if type(value) in _SCALARS:  # nothing inside: doing it is cheaper than remembering
-        return turn(node, value)
-    findings = _findings.get()
-    if findings is None:
-        return one_pass(lambda whole: turn(node, whole), value)
-    key = (turn, node, id(value))
-    finding = findings.get(key)
-    if finding is None:
-        try:
-            found = turn(node, value)
-        except Trouble as trouble:
-            findings[key] = (value, None, trouble.copy())
-            raise
-        findings[key] = (value, found, None)
-        return found
-    _, found, trouble_then = finding
-    if trouble_then is not None:
-        raise trouble_then.copy()
-    return found
+    @wraps(turn)
+    def found(node: Node, value: object) -> object:
+        if type(value) in _SCALARS:  # nothing inside: doing it is cheaper than remembering
+            return turn(node, value)
+        findings = _findings.get()
+        if findings is None:
+            return one_pass(lambda whole: turn(node, whole), value)
+        key = (turn, node, id(value))
+        finding = findings.get(key)
+        if finding is None:
+            try:
+                result = turn(node, value)
+            except Trouble as trouble:
+                findings[key] = (value, None, trouble.copy())
+                raise
+            findings[key] = (value, result, None)
+            return result
+        _, result, trouble_then = finding
+        if trouble_then is not None:
+            raise trouble_then.copy()
+        return result
+
+    return cast("_Turn", found)

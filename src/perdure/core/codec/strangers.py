@@ -57,7 +57,7 @@ def _look(node: Node, plain: object) -> None:
     if isinstance(inner, Node):  # T | None, Annotated[T, …], type X = T
         _look(inner, plain)
     elif isinstance(node, UnionNode):
-        once(_look_in_members, node, plain)
+        _look_in_members(node, plain)
     elif isinstance(node, RecordNode):
         if not hasattr(node.cls, "__pydantic_validator__"):
             _look_in_record(node, plain)
@@ -105,6 +105,7 @@ def _look_in_list(node: Node, items: list[object]) -> None:
         _step(f"[{index}]", item_node, item)
 
 
+@once
 def _look_in_members(union: UnionNode, plain: object) -> None:
     """One member that the value fits, and knows all its fields, is enough."""
     first: Stranger | None = None
