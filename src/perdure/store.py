@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # a reading command opens a store without msgspec, which these modules import
-    from perdure.core.decide import Delivered, Mail, NewMail, Retried, Turn, Verdict
+    from perdure.core.decide import Retried, Turn, Verdict
     from perdure.core.events import Row
+    from perdure.core.inbox import Delivered, Mail, NewMail
     from perdure.core.run import Kind, NewRun, Run, Status
 
 

@@ -512,6 +512,8 @@ def parcel(parcel: Parcel) -> None: ...
 def payment(payment: Payment) -> None: ...
 def closed(closed: Closed) -> None: ...
 def either(value: Cart | Tagged | None) -> None: ...
+def carts(*carts: Cart) -> None: ...
+def parcels(*parcels: Parcel, **more: Parcel) -> None: ...
 def several(carts: list[Cart], parcels: dict[str, Parcel] | None = None) -> None: ...
 
 
@@ -599,3 +601,34 @@ def test_plain_data_that_does_not_fit_is_refused_by_its_path() -> None:
     assert caught.value.path == "payment.amount"
     with pytest.raises(ContractError, match=r"3 \(int\) at cart; its contract says Cart"):
         Contract.of(cart).accept_input(JSON, (3,), {})
+
+
+@pytest.mark.parametrize(
+    ("fn", "args", "kwargs", "path", "hint"),
+    [
+        (parcels, ({"weight": 1}, {"weight": 1, "amuont": 3}), {}, "parcels[1].amuont", "'amount'"),
+        (parcels, (), {"a": {"weight": 1, "amuont": 3}}, "more.a.amuont", "'amount'"),
+        (carts, ({"id": 1, "nte": "x"},), {}, "carts[0].nte", "'note'"),
+    ],
+)
+def test_strangers_in_collected_inputs_are_refused_too(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], path: str, hint: str
+) -> None:
+    """`*items` and `**extra` are looked at one by one, from Python as in an input object."""
+    contract = Contract.of(fn)
+    given = {name: value for name, value in zip([fn.__name__], [args], strict=True) if value}
+    text = json.dumps(given | ({"more": kwargs} if kwargs else {}))
+    for give in (
+        lambda: contract.accept_input(JSON, args, kwargs),
+        lambda: contract.decode_input(JSON, text, strict=True),
+    ):
+        with pytest.raises(ContractError, match=f"did you mean {hint}") as caught:
+            give()
+        assert caught.value.path == path
+
+
+def test_plain_data_is_taken_in_collected_inputs_too() -> None:
+    """Each of `*items` may be a dict that stands for its record."""
+    contract = Contract.of(carts)
+    written = contract.encode_input(JSON, (Cart(1), Cart(2)), {})
+    assert contract.accept_input(JSON, (Cart(1), {"id": 2}), {}) == written

@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from perdure.core.codec import JSON
 from perdure.core.decide import (
     STUCK_AFTER_CRASHES,
-    Delivered,
     Finish,
     HandBack,
-    NewMail,
     Next,
     Park,
     RunChange,
@@ -34,6 +32,7 @@ from perdure.core.decide import (
 )
 from perdure.core.errors import RunCancelled
 from perdure.core.events import EventKind
+from perdure.core.inbox import Delivered, NewMail
 from perdure.core.run import CLAIMABLE, FINAL, Kind, Run, Status
 
 NOW = 1_800_000_000_000_000

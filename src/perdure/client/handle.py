@@ -21,7 +21,7 @@ from perdure.client.waiting import Ear, stands_still, wait_until_final, wait_unt
 from perdure.core import duration
 from perdure.core.codec import JSON, Shape
 from perdure.core.codec.failures import TRACEBACK
-from perdure.core.decide import Delivered, NewMail, Retried
+from perdure.core.decide import Retried
 from perdure.core.duration import Duration
 from perdure.core.errors import (
     RunCancelled,
@@ -33,6 +33,7 @@ from perdure.core.errors import (
     UsageError,
 )
 from perdure.core.events import EventKind
+from perdure.core.inbox import Delivered, NewMail
 from perdure.core.run import Run as Record
 from perdure.core.run import Status
 

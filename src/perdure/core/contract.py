@@ -27,8 +27,9 @@ from typing import Any, cast
 import msgspec
 
 from perdure.core.codec import ANYTHING, Codec, Shape
-from perdure.core.codec.trouble import shown, type_of
+from perdure.core.codec.trouble import shown
 from perdure.core.errors import ContractError, DecodingError
+from perdure.core.inputs import accept, fields_of, parse_input, read_input, write_input
 from perdure.core.signature import COLLECTED, Input, name_of_function, read_signature
 
 _as_tuple = msgspec.structs.astuple
@@ -120,7 +121,7 @@ class Contract:
         subject = f"{self.name}() was given"
         parts: list[str] = []
         for one, value in bound:
-            text = self._encode_one(one, value, subject)
+            text = write_input(one, value, subject)
             parts.append(f'"{one.name}":{text}')
         return codec.seal("{" + ",".join(parts) + "}")
 
@@ -151,22 +152,12 @@ class Contract:
                 return self.encode_input(codec, args, kwargs)
             except ContractError:
                 pass  # perhaps it is plain data
-        parts = [f'"{one.name}":{self._accept_one(one, v)}' for one, v in self._bind(args, kwargs)]
-        return codec.seal("{" + ",".join(parts) + "}")
-
-    def _accept_one(self, one: Input, value: object) -> str:
         subject = f"{self.name}() was given"
-        try:
-            text = self._encode_one(one, value, subject)
-        except ContractError:
-            if not isinstance(value, dict | list) or one.kind in COLLECTED:
-                raise
-            plain = _PLAIN.encode(cast("object", value), at=one.name)
-            read = _PLAIN.admit(plain, one.shape, at=one.name, subject=subject)
-            return self._encode_one(one, read, subject)
-        if not one.shape.is_direct and one.kind not in COLLECTED:
-            _PLAIN.check(text, one.shape, at=one.name, subject=subject)
-        return text
+        parts = [
+            f'"{one.name}":{write_input(one, value, subject, accept)}'
+            for one, value in self._bind(args, kwargs)
+        ]
+        return codec.seal("{" + ",".join(parts) + "}")
 
     def decode_input(
         self, codec: Codec, text: str, *, strict: bool = False
@@ -214,37 +205,11 @@ class Contract:
             ContractError: The call does not fit the signature, or a value its annotation.
         """
         subject = f"{self.name}() was given"
-        parts: list[str] = []
-        for one, value in self._bind(args, kwargs):
-            if one.kind is Parameter.VAR_POSITIONAL:
-                items = cast("Sequence[object]", value)
-                read: object = [
-                    _parsed(one, item, subject, f"[{i}]") for i, item in enumerate(items)
-                ]
-            elif one.kind is Parameter.VAR_KEYWORD:
-                extra = cast("Mapping[str, object]", value)
-                read = {key: _parsed(one, item, subject, f".{key}") for key, item in extra.items()}
-            else:
-                read = _parsed(one, value, subject, "")
-            parts.append(f'"{one.name}":{self._encode_one(one, read, subject)}')
+        parts = [
+            f'"{one.name}":{write_input(one, parse_input(one, value, subject), subject)}'
+            for one, value in self._bind(args, kwargs)
+        ]
         return codec.seal("{" + ",".join(parts) + "}")
-
-    def _encode_one(self, one: Input, value: object, subject: str) -> str:
-        """JSON text of what was given for one parameter, not yet sealed."""
-        if one.kind is Parameter.VAR_POSITIONAL:
-            items = [
-                _PLAIN.encode(item, one.shape, at=f"{one.name}[{index}]", subject=subject)
-                for index, item in enumerate(cast("Sequence[object]", value))
-            ]
-            return "[" + ",".join(items) + "]"
-        if one.kind is Parameter.VAR_KEYWORD:
-            given = cast("Mapping[str, object]", value)
-            fields = [
-                f"{_PLAIN.encode(key, at=one.name)}:{_PLAIN.encode(item, one.shape, at=f'{one.name}.{key}', subject=subject)}"
-                for key, item in given.items()
-            ]
-            return "{" + ",".join(fields) + "}"
-        return _PLAIN.encode(value, one.shape, at=one.name, subject=subject)
 
     def _bind(
         self, args: Sequence[object], kwargs: Mapping[str, object]
@@ -310,7 +275,7 @@ class Contract:
 
     def _read_fields(self, codec: Codec, text: str, strict: bool) -> dict[str, object]:
         try:
-            fields = _fields_of(text)
+            fields = fields_of(text)
         except msgspec.ValidationError:
             raise ContractError(
                 f"the input of {self.name}() must be a JSON object of {_listed(self.inputs)}, "
@@ -319,38 +284,17 @@ class Contract:
         except (msgspec.DecodeError, ValueError) as error:
             raise DecodingError(f"the input of {self.name}() is not JSON: {error}") from None
         values: dict[str, object] = {}
+        subject = f"{self.name}() was given"
+        read = codec.admit if strict else codec.decode
         for name, raw in fields.items():
             one = self.inputs.get(name)
             if one is None:
                 raise self._unknown(name)
-            values[name] = self._read_one(
-                codec.admit if strict else codec.decode, one, bytes(raw).decode()
-            )
+            values[name] = read_input(read, one, bytes(raw).decode(), subject)
         missing = self._missing(values)
         if missing:
             raise self._lacks(missing)
         return values
-
-    def _read_one(self, read: Callable[..., object], one: Input, text: str) -> object:
-        subject = f"{self.name}() was given"
-        if one.kind not in COLLECTED:
-            return read(text, one.shape, at=one.name, subject=subject)
-        try:
-            if one.kind is Parameter.VAR_POSITIONAL:
-                return [
-                    read(bytes(raw).decode(), one.shape, at=f"{one.name}[{i}]", subject=subject)
-                    for i, raw in enumerate(_items_of(text))
-                ]
-            return {
-                key: read(bytes(raw).decode(), one.shape, at=f"{one.name}.{key}", subject=subject)
-                for key, raw in _fields_of(text).items()
-            }
-        except msgspec.ValidationError:
-            said = "list" if one.kind is Parameter.VAR_POSITIONAL else "object"
-            raise ContractError(
-                f"{subject} {shown(text)} at {one.name}; its contract says a JSON {said}",
-                path=one.name,
-            ) from None
 
     def _arranged(self, values: dict[str, object]) -> tuple[tuple[object, ...], dict[str, object]]:
         """The values as the arguments of a call, in the way in which each may be passed."""
@@ -430,13 +374,6 @@ class Contract:
         return None if self.chunks is None else schema_of(self.chunks.annotation)
 
 
-_PLAIN = Codec()
-_fields_of: Callable[[str], dict[str, msgspec.Raw]] = msgspec.json.Decoder(
-    dict[str, msgspec.Raw]
-).decode
-_items_of: Callable[[str], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
 def _is_set(value: object) -> bool:
     return value is not msgspec.UNSET
 
@@ -451,32 +388,6 @@ def _comes_by_position(
     """Whether an input after the gap is given and can only be passed by position."""
     after = positional[positional.index(gap) + 1 :]
     return any(one.kind is Parameter.POSITIONAL_ONLY and one.name in values for one in after)
-
-
-def _parsed(one: Input, value: object, subject: str, part: str) -> object:
-    """A value as a command line gives it, read as the annotation says."""
-    if not isinstance(value, str) or one.shape.annotation is str:
-        return value
-    at = one.name + part
-    try:
-        return _PLAIN.admit(value, one.shape, at=at, subject=subject)
-    except (ContractError, DecodingError) as first:
-        # Perhaps it is the text itself: a name of an Enum, a date, a path.
-        try:
-            return _PLAIN.admit(_PLAIN.encode(value), one.shape, at=at, subject=subject)
-        except (ContractError, DecodingError):
-            raise (
-                first if isinstance(first, ContractError) else _not_fit(one, value, subject, part)
-            ) from None
-
-
-def _not_fit(one: Input, value: object, subject: str, part: str) -> ContractError:
-    path = one.name + part
-    return ContractError(
-        f"{subject} {shown(value)} ({type_of(value)}) at {path}; its contract says "
-        f"{one.shape.name}",
-        path=path,
-    )
 
 
 def _one_of(inputs: Mapping[str, Input], kind: object) -> Input | None:

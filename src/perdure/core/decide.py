@@ -14,12 +14,12 @@ If you change a transition, change the table in docs/concepts.md and the conform
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
 from perdure.core.events import EventKind, Row
+from perdure.core.inbox import Delivered, NewMail
 from perdure.core.run import CLAIMABLE, JOURNAL_FORMAT, NewRun, Run, Status
 
 CANCELLED_BEFORE_IT_BEGAN = (
@@ -407,34 +407,6 @@ def after_retire(run: Run | RunState) -> RunChange:
 # --- The inbox -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewMail:
-    """Something an outsider puts before a run.
-
-    Attributes:
-        tid: The run.
-        dedup_key: A second delivery with the same key is ignored (`UNIQUE(tid, dedup_key)`).
-        kind, value, ordinal: The event that it will become.
-    """
-
-    tid: int
-    dedup_key: str
-    kind: EventKind
-    value: str | None = None
-    ordinal: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
-    """An inbox row: a `NewMail` with its id; ids grow in the order of arrival."""
-
-    id: int
-    tid: int
-    kind: EventKind
-    value: str | None
-    ordinal: int | None
-
-
 def to_parent(
     run: Run | RunState, status: Status, output: str | None, error: str | None
 ) -> NewMail | None:
@@ -459,21 +431,6 @@ def cancel_child(child: int) -> NewMail:
         kind=EventKind.CANCEL_REQUESTED,
         value='"its parent no longer waits for it"',
     )
-
-
-class Delivered(StrEnum):
-    """What became of a delivery."""
-
-    ACCEPTED = "accepted"
-    """It lies in the inbox, and the run will see it."""
-    REPEATED = "repeated"
-    """The same delivery was accepted before."""
-    ENDED = "ended"
-    """It ended the run at once: no body was there to see it."""
-    TOO_LATE = "too_late"
-    """The run is finished."""
-    UNKNOWN = "unknown"
-    """There is no such run."""
 
 
 def after_delivery(

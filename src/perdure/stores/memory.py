@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from perdure.core import decide
-from perdure.core.decide import Delivered, Mail, NewMail, Retried, RunChange, Turn, Verdict
+from perdure.core.decide import Retried, RunChange, Turn, Verdict
 from perdure.core.errors import TidTaken
 from perdure.core.events import Row
+from perdure.core.inbox import Delivered, Mail, NewMail
 from perdure.core.run import CLAIMABLE, NewRun, Run, Status
 from perdure.store import Claim, RunFilter, Submitted, Unclaimed, WorkerRow
 from perdure.stores import refusals

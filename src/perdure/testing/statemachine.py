@@ -19,18 +19,10 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from perdure.core.decide import (
-    Finish,
-    HandBack,
-    Mail,
-    NewMail,
-    Next,
-    Park,
-    Suspend,
-    Turn,
-)
+from perdure.core.decide import Finish, HandBack, Next, Park, Suspend, Turn
 from perdure.core.errors import PerdureError
 from perdure.core.events import Event, EventKind, Row
+from perdure.core.inbox import Mail, NewMail
 from perdure.core.run import Kind, NewRun, Run, Status
 from perdure.store import Claim, RunFilter, Store, Unclaimed, WorkerRow
 

@@ -19,6 +19,7 @@ import msgspec
 
 from perdure.core.codec.containers import DictNode, OptionalNode
 from perdure.core.codec.failures import read_error, write_error
+from perdure.core.codec.findings import one_pass
 from perdure.core.codec.names import stands_for
 from perdure.core.codec.places import place_of_loop, place_of_text
 from perdure.core.codec.records import TypedDictNode
@@ -128,7 +129,7 @@ class Codec:
         """
         self.check(text, shape, at=at, subject=subject)
         try:
-            return shape.node.read(parse(self.open(text)))
+            return one_pass(shape.node.read, parse(self.open(text)))
         except Exception as error:  # noqa: BLE001 - code of the user's runs in there
             _refuse(error, text, at, subject, writing=False)
 

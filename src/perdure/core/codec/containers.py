@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from perdure.core.codec import untyped
+from perdure.core.codec.findings import once
 from perdure.core.codec.node import Node
 from perdure.core.codec.trouble import Misfit, Trouble, Unreadable, Unwritable, shown, type_name
 
@@ -264,6 +265,7 @@ class UnionNode(Node):
     def fits(self, value: object) -> bool:
         return any(member.fits(value) for member in self.members)
 
+    @once
     def write(self, value: object) -> object:
         self._accept(value)
         try:
@@ -271,6 +273,7 @@ class UnionNode(Node):
         except Unwritable:
             return self._write_known(value)
 
+    @once
     def read(self, plain: object) -> object:
         try:
             value = untyped.read(plain, self.known)
@@ -303,14 +306,24 @@ class UnionNode(Node):
         return {**tagged, "loose": loose} if loose else tagged
 
     def _read_as_member(self, plain: object) -> object:
+        """As the first member that reads it and knows all its fields, or else as the first."""
+        from perdure.core.codec.strangers import has_strangers
+
+        values: list[object] = []
         last: Trouble | None = None
         for member in self.members:
             try:
-                return member.read(plain)
+                value = member.read(plain)
             except Misfit as misfit:
                 last = misfit if misfit.parts and last is None else last
             except Unreadable as unreadable:
                 last = unreadable
+            else:
+                if not has_strangers(member, plain):
+                    return value
+                values.append(value)
+        if values:
+            return values[0]
         raise last if last is not None else self.misfit(plain)
 
 

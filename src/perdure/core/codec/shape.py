@@ -37,6 +37,7 @@ from perdure.core.codec.containers import (
     TupleNode,
     UnionNode,
 )
+from perdure.core.codec.findings import one_pass
 from perdure.core.codec.models import ModelNode
 from perdure.core.codec.node import Node
 from perdure.core.codec.plain import PLAIN, EnumNode, LiteralNode, PathNode
@@ -104,7 +105,7 @@ class Shape:
         """
         if self._fits(value):
             return _to_json(value).decode()
-        return _to_json(self.node.write(value)).decode()
+        return _to_json(one_pass(self.node.write, value)).decode()
 
     def read(self, text: str) -> object:
         """The value that `write` was given.
@@ -120,7 +121,7 @@ class Shape:
                     pass
             elif isinstance(self.node, ModelNode):
                 return self.node.read_text(text)
-        return self.node.read(parse(text))
+        return one_pass(self.node.read, parse(text))
 
 
 def parse(text: str) -> object:

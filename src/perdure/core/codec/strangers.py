@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import cast
 
 from perdure.core.codec.containers import DictNode, ListNode, SetNode, TupleNode, UnionNode
+from perdure.core.codec.findings import once, one_pass
 from perdure.core.codec.node import Node
 from perdure.core.codec.records import NamedTupleNode, RecordNode, StructNode
 from perdure.core.codec.trouble import Misfit, Trouble
@@ -39,11 +40,24 @@ def refuse_strangers(node: Node, plain: object) -> None:
     Raises:
         Stranger: There is one.
     """
+    one_pass(lambda whole: _look(node, whole), plain)
+
+
+def has_strangers(node: Node, plain: object) -> bool:
+    """Whether there are such fields in a part of a value that is being read."""
+    try:
+        _look(node, plain)
+    except Stranger:
+        return True
+    return False
+
+
+def _look(node: Node, plain: object) -> None:
     inner = getattr(node, "inner", None)
     if isinstance(inner, Node):  # T | None, Annotated[T, …], type X = T
-        refuse_strangers(inner, plain)
+        _look(inner, plain)
     elif isinstance(node, UnionNode):
-        _look_in_members(node.members, plain)
+        _look_in_members(node, plain)
     elif isinstance(node, RecordNode):
         if not hasattr(node.cls, "__pydantic_validator__"):
             _look_in_record(node, plain)
@@ -91,13 +105,14 @@ def _look_in_list(node: Node, items: list[object]) -> None:
         _step(f"[{index}]", item_node, item)
 
 
-def _look_in_members(members: Sequence[Node], plain: object) -> None:
+@once
+def _look_in_members(union: UnionNode, plain: object) -> None:
     """One member that the value fits, and knows all its fields, is enough."""
     first: Stranger | None = None
-    for member in members:
+    for member in union.members:
         try:
             member.read(plain)
-            refuse_strangers(member, plain)
+            _look(member, plain)
         except Stranger as stranger:
             first = first or stranger
         except Trouble:
@@ -110,7 +125,7 @@ def _look_in_members(members: Sequence[Node], plain: object) -> None:
 
 def _step(part: str, node: Node, plain: object) -> None:
     try:
-        refuse_strangers(node, plain)
+        _look(node, plain)
     except Stranger as stranger:
         stranger.parts.append(part)
         raise

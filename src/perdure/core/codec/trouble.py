@@ -7,7 +7,7 @@ out adds its own step, so the way in costs nothing when all is well.
 from __future__ import annotations
 
 import reprlib
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from perdure.core.errors import ContractError, DecodingError, EncodingError
 
@@ -21,6 +21,13 @@ class Trouble(Exception):
         super().__init__(text)
         self.text = text
         self.parts: list[str] = []
+
+    def copy(self) -> Self:
+        """The same trouble with a path of its own, to be raised at another place."""
+        copied = type(self).__new__(type(self), self.text)
+        copied.__dict__.update(self.__dict__)
+        copied.parts = list(self.parts)
+        return copied
 
     def path(self, at: str) -> str:
         """The whole path, from the value called `at`."""

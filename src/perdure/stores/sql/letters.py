@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from perdure.core import decide
-from perdure.core.decide import Delivered, NewMail, RunChange, RunState
+from perdure.core.decide import RunChange, RunState
+from perdure.core.inbox import Delivered, NewMail
 from perdure.stores.sql import states
 from perdure.stores.sql.database import Session
 from perdure.stores.sql.records import marks, write_change

@@ -21,8 +21,8 @@ from perdure.stores.sql.records import (
 )
 
 if TYPE_CHECKING:
-    from perdure.core.decide import Mail
     from perdure.core.events import Row
+    from perdure.core.inbox import Mail
 
 _JOURNAL = f"SELECT {ROW_COLUMNS} FROM journal WHERE tid = ? AND seq > ? ORDER BY seq"
 _MATCH = """
@@ -108,8 +108,8 @@ def children(session: Session, tid: int) -> list[tuple[int, int]]:
 
 def inbox(session: Session, tid: int, limit: int) -> list[Mail]:
     """See `Store.inbox`."""
-    from perdure.core.decide import Mail
     from perdure.core.events import EventKind
+    from perdure.core.inbox import Mail
 
     return [
         Mail(id=id, tid=tid, kind=EventKind(kind), value=value, ordinal=ordinal)

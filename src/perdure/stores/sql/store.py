@@ -15,8 +15,9 @@ from perdure.stores.sql import reading
 from perdure.stores.sql.database import Database
 
 if TYPE_CHECKING:
-    from perdure.core.decide import Delivered, Mail, NewMail, Retried, Turn, Verdict
+    from perdure.core.decide import Retried, Turn, Verdict
     from perdure.core.events import Row
+    from perdure.core.inbox import Delivered, Mail, NewMail
 
 
 class SqlStore:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from perdure.core.decide import CANCELLED_BEFORE_IT_BEGAN, Delivered, Finish, Park, Suspend
+from perdure.core.decide import CANCELLED_BEFORE_IT_BEGAN, Finish, Park, Suspend
 from perdure.core.events import EventKind
+from perdure.core.inbox import Delivered
 from perdure.core.run import Kind, Status
 from perdure.store import Store, Unclaimed
 from perdure.testing.conformance.scenes import (

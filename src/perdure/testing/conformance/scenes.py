@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from perdure.core import decide
-from perdure.core.decide import Finish, NewMail, Park, Suspend, Turn, Verdict
+from perdure.core.decide import Finish, Park, Suspend, Turn, Verdict
 from perdure.core.events import Event, EventKind, Row
+from perdure.core.inbox import NewMail
 from perdure.core.run import Kind, NewRun, Run, Status
 from perdure.store import Claim, RunFilter, Store, WorkerRow
 

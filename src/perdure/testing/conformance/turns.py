@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from perdure.core.decide import Delivered, Finish, HandBack, Next, Park, Suspend, Verdict
+from perdure.core.decide import Finish, HandBack, Next, Park, Suspend, Verdict
 from perdure.core.errors import KeyConflict, LostLease, StoreError, TidTaken
 from perdure.core.events import EventKind
+from perdure.core.inbox import Delivered
 from perdure.core.run import Status
 from perdure.store import RunFilter, Store
 from perdure.testing.conformance.scenes import (
