@@ -189,6 +189,20 @@ def test_stop(project: Perdure) -> None:
     assert mine.returncode == 0 and project.rows() == []
 
 
+def test_stop_leaves_other_namespaces_alone(project: Perdure) -> None:
+    """Two namespaces in one database are strangers: also to --all."""
+    project.env["PERDURE_NAMESPACE"] = "other"
+    other = project.popen("worker", "run", "--background")
+    by_hand = project.worker("--name", "theirs")
+    until(lambda: project.pids() == {other.pid, by_hand.pid})
+    del project.env["PERDURE_NAMESPACE"]
+    for more in ((), ("--all",)):
+        assert project("worker", "stop", *more).stderr == "no worker to stop\n"
+    assert (other.poll(), by_hand.poll()) == (None, None)
+    project.env["PERDURE_NAMESPACE"] = "other"
+    assert len(project.json("worker", "stop", "--all")["stopped"]) == 2
+
+
 def test_stop_says_what_is_left(project: Perdure) -> None:
     """How many runs are unfinished, and what starts them again; nothing where somebody goes on."""
     tids = [project("run", "app:forever", "--no-wait").stdout.strip() for _ in range(2)]

@@ -8,7 +8,63 @@ from typing import Any
 
 import pytest
 
+from perdure.engine import committer as module
 from perdure.engine.committer import Committer
+
+
+class Clock:
+    """A clock that only a verb moves on."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def take(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the committer measures by."""
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def inline(seconds: list[float], clock: Clock) -> int:
+    """How many of these verbs ran on the loop before verbs were moved off it."""
+
+    async def main() -> int:
+        committer = Committer(asyncio.get_running_loop(), shared=False)
+        for number, each in enumerate(seconds):
+            if not committer.is_inline:
+                return number
+            committer.run(1, clock.take, each)
+        return len(seconds)
+
+    return asyncio.run(main())
+
+
+def test_one_very_slow_verb_is_enough(clock: Clock) -> None:
+    """The loop is not blocked a second time, whether it is the first verb or a later one."""
+    for before in range(6):
+        assert inline([0.0001] * before + [0.5] * 9, clock) == before + 1
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_no_regular_pattern_hides_slow_verbs(clock: Clock, place: int) -> None:
+    """One fast verb in four, wherever it stands, does not make the others fast."""
+    pattern = [0.01] * 4
+    pattern[place] = 0.0001
+    assert inline(pattern * 10, clock) < 8
+
+
+def test_verbs_that_are_fast_on_average_stay_on_the_loop(clock: Clock) -> None:
+    """A slow one now and then (a checkpoint) is no reason to pay for a thread: the fast ones between
+    count, too."""
+    assert inline(([0.012] + [0.0002] * 9) * 20, clock) == 200
+    assert inline([0.0045] * 100, clock) == 100
 
 
 def test_inline_is_done_at_once() -> None:

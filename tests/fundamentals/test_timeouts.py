@@ -32,9 +32,8 @@ def test_an_async_function_is_cancelled(host):
             return f"{type(error).__name__}: {error}"
         return "no timeout"
 
-    began = time.monotonic()
+    # It sleeps for a minute: only a timeout that is enforced is told within ten seconds.
     assert start(ask).result(10) == "StepTimeout: slow() ran longer than its timeout of 50ms"
-    assert time.monotonic() - began < 2
     assert cleaned.is_set()
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import bdb
+import os
+import sysconfig
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +26,12 @@ def seen_in(body: Callable[[], object], function: str) -> Hang:
     thread.start()
     assert thread.ident is not None
     number = thread.ident
-    return wait_for(lambda: hang if f"in {function}\n" in (hang := hang_of(number)).stack else None)
+
+    def look() -> Hang | None:
+        hang = hang_of(number)
+        return hang if f"in {function}\n" in hang.stack + "\n" else None
+
+    return wait_for(look)
 
 
 def test_the_line_is_named(request: pytest.FixtureRequest) -> None:
@@ -68,6 +76,35 @@ def test_a_person_with_a_debugger_is_excused(request: pytest.FixtureRequest) -> 
         Person().runcall(lambda: None)
 
     assert seen_in(debugged, "user_line").is_excused
+
+
+def seen_spinning(request: pytest.FixtureRequest, module: str, file: str) -> Hang:
+    """What is seen of a module of this name and place while a function of it spins."""
+    goes_on = [True]
+    request.addfinalizer(goes_on.clear)
+    names: dict[str, Any] = {"__name__": module, "goes_on": goes_on}
+    exec(compile("def spin():\n    while goes_on:\n        pass\n", file, "exec"), names)
+    return seen_in(lambda: names["spin"](), "spin")
+
+
+@pytest.mark.parametrize("module", ["pdbfixer", "bdbag.api", "pydevdocs", "debugpython.x"])
+def test_a_name_that_begins_like_a_debugger_excuses_nobody(request, module: str) -> None:
+    """Other packages are named like that, too."""
+    assert not seen_spinning(request, module, "/srv/shop.py").is_excused
+
+
+@pytest.mark.parametrize("module", ["pdb", "pydevd", "debugpy.server.api", "_pydevd_bundle.x"])
+def test_every_debugger_is_excused(request, module: str) -> None:
+    """Also those that come with an editor."""
+    assert seen_spinning(request, module, "/srv/shop.py").is_excused
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_what_was_installed_is_named(request, folder: str) -> None:
+    """Outside a virtual environment it lies in the folder of Python's own library."""
+    file = os.path.join(sysconfig.get_path("stdlib"), folder, "shop", "price.py")
+    hang = seen_spinning(request, "shop.price", file)
+    assert hang.place.startswith(f"{file}, line ")
 
 
 def test_a_thread_that_is_gone_is_excused() -> None:

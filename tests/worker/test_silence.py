@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import signal
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
 
+from perdure.stores import open_store
 from perdure.stores.memory import MemoryStore
+from perdure.stores.sql.sqlite import SqliteDatabase
+from perdure.stores.sql.store import SqlStore
 from perdure.worker.identity import Identity
 from perdure.worker.silence import Silence, kill
 
@@ -84,3 +89,41 @@ def test_one_that_was_heard_of_in_between_is_left_alone(start, row_of, monkeypat
         monkeypatch.undo()
         assert len(store.workers()) == 1
     assert child.poll() is None
+
+
+def test_a_process_with_many_files_kills_too(start, row_of) -> None:
+    """There is no limit of 1024 descriptors on what can be waited for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1200:
+        pytest.skip(f"a process may have {hard} descriptors here")
+    child = start(SLEEP)
+    child.stdout.readline()
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+        while (number := os.open(os.devnull, os.O_RDONLY)) < 1024:
+            opened.callback(os.close, number)
+        opened.callback(os.close, number)
+        assert kill(row_of(child.pid), HERE)
+    assert child.wait(5) == -signal.SIGKILL
+
+
+def test_a_locked_database_keeps_nobody_from_waiting(start, row_of, tmp_path, caplog) -> None:
+    """Whoever waits goes on; the worker could not renew its lease either, so it is watched afresh,
+    and ended once that could be written."""
+    child = start(SLEEP)
+    child.stdout.readline()
+    path = str(tmp_path / "x.db")
+    with closing(SqlStore(SqliteDatabase(path, busy_timeout=0.05))) as store:
+        with closing(open_store(path)) as other:
+            store.register(row_of(child.pid, is_background=True, lease_until=store.now() - 1))
+            silence = Silence("default", patience=0)
+            silence.look(store)
+            other._database._connection.execute("BEGIN IMMEDIATE")
+            silence.look(store)
+            assert child.poll() is None and len(store.workers()) == 1
+            assert "could not be buried" in caplog.text and "was locked" in caplog.text
+            other._database._connection.execute("ROLLBACK")
+        silence.look(store)
+        assert child.wait(5) == -signal.SIGKILL
+        assert store.workers() == []

@@ -45,10 +45,10 @@ def watch():
 
 def test_a_blocked_loop_is_reported_once_and_when_it_ends(watch, caplog) -> None:
     """By the name of what runs, with the stack, and afterwards with the time it took."""
+    began = time.monotonic()  # before the first beat
     pulse = watch(lambda: "step charge() of run 17")
-    began = time.monotonic()
     wait_for_text(caplog, "the loop is blocked for over 0.1 s by step charge() of run 17")
-    assert PERIOD <= time.monotonic() - began < PERIOD + 1
+    assert time.monotonic() - began >= PERIOD, "not before; that it comes at all, in 3 s, was seen"
     assert "in wait_for_text" in caplog.text, "the stack shows where"
     assert "plain `def` function" in caplog.text, "and what to do"
     threading.Event().wait(3 * PERIOD)

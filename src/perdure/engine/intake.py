@@ -104,7 +104,8 @@ class Intake:
         self._is_due = False
         group = [one for one in self._gathered if one.birth is not None]
         if group:
-            self._committer.submit(lambda: self._submit(group), partial(self._answered, group))
+            done = partial(self._answered, group)
+            self._committer.submit(lambda: self._submit(group), done, weight=len(group))
 
     def _submit(self, group: list[Newcomer]) -> None:
         self._store.submit([one.birth for one in group if one.birth is not None])

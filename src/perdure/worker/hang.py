@@ -6,6 +6,7 @@ does not answer, or somebody stands in a debugger. Neither is a reason to end a 
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import traceback
@@ -13,9 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-_STORES = str(Path(__file__).parents[1] / "stores")
-_STANDARD = sysconfig.get_path("stdlib")
-_DEBUGGERS = ("pdb", "bdb", "pydevd", "_pydevd", "debugpy")
+_STORES = str(Path(__file__).parents[1] / "stores") + os.sep
+_STANDARD = sysconfig.get_path("stdlib") + os.sep
+_INSTALLED = tuple(_STANDARD + folder + os.sep for folder in ("site-packages", "dist-packages"))
+"""Outside a virtual environment what was installed lies in the library's folder."""
+_DEBUGGERS = {
+    "bdb",  # below every debugger that is made of Python's own: pdb, ipdb, pudb
+    "pdb",
+    "debugpy",
+    "pydevd",
+    "pydevd_tracing",
+    "_pydev_bundle",
+    "_pydevd_bundle",
+    "_pydevd_frame_eval",
+    "_pydevd_sys_monitoring",
+}
+"""Packages, and modules outside of packages, by their whole name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +54,7 @@ def hang_of(thread: int) -> Hang:
     if frame is None:
         return Hang("a thread that is gone", "  (its thread is gone)", is_excused=True)
     frames = _outwards(frame)
-    own = [each for each in frames if not each.f_code.co_filename.startswith(_STANDARD)]
+    own = [each for each in frames if not _is_of_python(each)]
     code = (own or frames)[0]
     return Hang(
         place=f"{code.f_code.co_filename}, line {code.f_lineno}, in {code.f_code.co_name}",
@@ -57,6 +71,11 @@ def _outwards(frame: FrameType | None) -> list[FrameType]:
     return frames
 
 
+def _is_of_python(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename
+    return file.startswith(_STANDARD) and not file.startswith(_INSTALLED)
+
+
 def _is_excuse(frame: FrameType) -> bool:
-    module = str(frame.f_globals.get("__name__", ""))
-    return frame.f_code.co_filename.startswith(_STORES) or module.startswith(_DEBUGGERS)
+    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return frame.f_code.co_filename.startswith(_STORES) or package in _DEBUGGERS

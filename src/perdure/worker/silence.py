@@ -14,6 +14,7 @@ import os
 import select
 import signal
 
+from perdure.core.errors import StoreError
 from perdure.store import Store, WorkerRow
 from perdure.worker.identity import Identity, is_proven_alive
 from perdure.worker.pulse import ticks
@@ -44,7 +45,9 @@ def kill(row: WorkerRow, here: Identity) -> bool:
             os.kill(row.pid, signal.SIGKILL)
         else:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            select.select([pidfd], [], [], DYING_SECONDS)
+            end = select.poll()  # select() knows no descriptor above 1023
+            end.register(pidfd, select.POLLIN)
+            end.poll(DYING_SECONDS * 1000)
     except (ProcessLookupError, PermissionError):
         return False
     finally:
@@ -91,7 +94,21 @@ class Silence:
         )
 
     def _end(self, store: Store, row: WorkerRow) -> None:
-        if store.bury(row.id, store.now(), proven=False) is None:
+        try:
+            held = store.bury(row.id, store.now(), proven=False)
+        except StoreError as error:
+            # Who waits for a run goes on waiting. What we could not write to, the worker could not
+            # renew its lease in either: perhaps it is silent for that, so it is watched afresh.
+            self._since[row.id] = (row.lease_until, ticks())
+            log.warning(
+                "the background worker %s is silent and could not be buried; it is watched for"
+                " another %g s: %s",
+                row.name,
+                self._patience,
+                error,
+            )
+            return
+        if held is None:
             return
         if kill(row, self._here):
             log.warning(

@@ -31,7 +31,7 @@ COUNTED = 10_000
     """,
     codes="124: a worker still works after the timeout; what it said tells how to end it.",
 )
-@click.option("--all", "every", is_flag=True, help="All workers of this project on this host.")
+@click.option("--all", "every", is_flag=True, help="All workers of this namespace on this host.")
 @click.option(
     "--timeout", type=DURATION, help="Wait at most so long; by default worker.drain and 10 s."
 )
@@ -65,7 +65,8 @@ def command(every: bool, timeout: float | None, force: bool, as_json: bool) -> i
         rows = [
             row
             for row in opened.store.workers()
-            if row.is_background or (every and row.serves is None)
+            if row.namespace == opened.settings.namespace
+            and (row.is_background or (every and row.serves is None))
         ]
         with contextlib.suppress(OSError):  # a full disk keeps nobody from stopping
             opened.project.stop_mark(opened.settings.namespace).touch()

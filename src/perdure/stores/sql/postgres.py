@@ -186,6 +186,26 @@ class PostgresDatabase:
         return self.write(verb, *args, **kwargs)  # workers outlive a power cut of the database
 
     def write_alone(self, sql: str, params: Params) -> int:
+        """One round trip: the connection is in autocommit, so the statement is the transaction.
+
+        It is sent over a connection of which nothing was heard. One that was lost meanwhile has
+        said so, and is found lost by the `BEGIN` of `write`, before anything was sent that could be
+        written twice. Lost later, the statement may have been committed: that is
+        `StoreUnavailable`, as after a `COMMIT`.
+        """
+        with self._lock:
+            if self._is_calm():
+                try:
+                    return PostgresSession(self._ready()).run(sql, params)
+                except (pg.DeadlockDetected, pg.SerializationFailure):
+                    pass  # undone by the database, and tried again below
+                except psycopg.Error as error:
+                    if self._is_lost():
+                        self._disconnect()
+                    raise self._explained(error) from error
+                except BaseException:
+                    self._disconnect()  # the answer is not waited for, and fits no other question
+                    raise
         return self.write(_run, sql, params)
 
     def poke(self) -> None:
@@ -241,6 +261,14 @@ class PostgresDatabase:
             except psycopg.Error as again:
                 raise self._explained(again) from again
         return connection
+
+    def _is_calm(self) -> bool:
+        """Whether there is a connection that may write, and nothing came over it unasked."""
+        if self._connection is None or self._connection.closed or self._read_only is not None:
+            return False
+        ear = select.poll()
+        ear.register(self._connection.fileno(), select.POLLIN)
+        return not ear.poll(0)
 
     def _is_lost(self) -> bool:
         return self._connection is None or self._connection.broken or self._connection.closed
