@@ -189,6 +189,15 @@ def test_stop(project: Perdure) -> None:
     assert mine.returncode == 0 and project.rows() == []
 
 
+def test_stop_waits_for_a_worker_that_is_just_being_started(project: Perdure) -> None:
+    """What a command has just started is not known yet, and would go on after the stop."""
+    for _ in range(3):
+        project("run", "app:twice", "--arg", "1", "--no-wait")
+        done = project("worker", "stop")
+        assert "no worker to stop" not in done.stderr
+        assert project.rows() == []
+
+
 def test_stop_leaves_other_namespaces_alone(project: Perdure) -> None:
     """Two namespaces in one database are strangers: also to --all."""
     project.env["PERDURE_NAMESPACE"] = "other"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from perdure.worker.identity import Identity
 
 
+STARTING_SECONDS = 10.0
+"""How long a worker that is just being started is waited for."""
 COUNTED = 10_000
 """Unfinished runs are counted up to this many."""
 
@@ -60,16 +62,9 @@ def command(every: bool, timeout: float | None, force: bool, as_json: bool) -> i
 
     here = Identity.of_this_process()
     with open_project() as opened:
-        # Only worker processes: a worker that a program hosts ends with its program, and says by
-        # `serves` that it executes what the program has declared.
-        rows = [
-            row
-            for row in opened.store.workers()
-            if row.namespace == opened.settings.namespace
-            and (row.is_background or (every and row.serves is None))
-        ]
         with contextlib.suppress(OSError):  # a full disk keeps nobody from stopping
             opened.project.stop_mark(opened.settings.namespace).touch()
+        rows = _workers(opened, every=every)
         seconds = opened.settings.worker.drain / 1_000_000 + 10 if timeout is None else timeout
         near = {row.pid: row for row in rows if is_proven_alive(row, here)}
         far = [row for row in rows if row.host != here.host]
@@ -104,6 +99,28 @@ def command(every: bool, timeout: float | None, force: bool, as_json: bool) -> i
     if not near and not as_json:
         click.echo("no worker to stop", err=True)
     return exits.OK
+
+
+def _workers(opened: Opened, *, every: bool) -> list[WorkerRow]:
+    """The workers to stop; one that is just being started is waited for until it is known.
+
+    Only worker processes: a worker that a program hosts ends with its program, and says by `serves`
+    that it executes what the program has declared.
+    """
+    import time
+
+    from perdure.worker.leader import LeaderLock
+
+    namespace = opened.settings.namespace
+    lock = LeaderLock(opened.project.worker_lock(namespace))
+    deadline = time.monotonic() + STARTING_SECONDS
+    while True:
+        holder = lock.holder()
+        rows = [row for row in opened.store.workers() if row.namespace == namespace]
+        known = {row.pid for row in rows if row.is_background}
+        if holder is None or holder.get("pid") in known or time.monotonic() > deadline:
+            return [row for row in rows if row.is_background or (every and row.serves is None)]
+        time.sleep(0.02)  # whoever starts it has the lock already, or has handed it over
 
 
 def _ask(workers: dict[int, WorkerRow]) -> None:
