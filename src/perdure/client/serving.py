@@ -130,7 +130,7 @@ def _is_abandoned(store: Store, namespace: str) -> bool:
     if any(row.serves is None for row in _living(rows, now)):
         return False  # before the runs are looked at: there may be many
     anything = Claim(worker=0, names=(), limit=1, namespace=namespace)
-    left = {run.name for run in store.unclaimed(anything, EVER) if run.source}
+    left = {run.name for run in store.unclaimed(anything, EVER, importable=True)}
     holders = [row for row in rows if store.held(row.id)]
     if not left and not holders:
         return False
