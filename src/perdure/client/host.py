@@ -380,10 +380,3 @@ def find_or_create_at(folder: Any) -> Project:
     from perdure.project.folder import find_or_create
 
     return find_or_create(folder)
-
-
-def _after_fork() -> None:
-    _hosts.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
