@@ -5,6 +5,15 @@ as long as it waits for one, since the worker that had taken it may die (killed,
 ends its process) with nobody else there to notice. What a host leaves unfinished when it closes, and
 what a reboot has left, needs one as well.
 
+Each verb starts the project's background worker unless:
+
+    ensure_served     who starts or waits: somebody alive serves this one name
+    ensure_continued  a host that closes: nothing is left that goes on by itself, or the living
+                      serve all of it; the store is no SQLite file, or not the project's own
+    ensure_resumed    a command that looks: the same, or a person has stopped the worker
+
+None does where `worker.autostart` is off, or the store is in memory.
+
 Commands that only look import this, so it is light until there is something to start.
 """
 
