@@ -24,7 +24,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from perdure.core.errors import StoreError
+from perdure.core.errors import PerdureError
 from perdure.store import Claim
 
 if TYPE_CHECKING:
@@ -71,13 +71,14 @@ def ensure_continued(project: Project, settings: Settings, store: Store) -> bool
     try:
         if not _is_abandoned(store, settings.namespace) or not _is_own(project, settings):
             return False
-    except StoreError as error:
+        return _start(project, settings.namespace)
+    except (PerdureError, OSError) as error:
+        # Whoever closes a host may have an error of its own, which says more.
         import logging
 
         log = logging.getLogger("perdure.client")
-        log.warning("what this host leaves unfinished waits for the next command: %s", error)
+        log.warning("what is left unfinished waits for the next command: %s", error)
         return False
-    return _start(project, settings.namespace)
 
 
 def ensure_resumed(project: Project, settings: Settings, store: Store) -> bool:
