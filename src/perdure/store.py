@@ -193,9 +193,12 @@ class Store(Protocol):
         """The earliest `wake_at` of the runs that `claim` would take once it is due, or None."""
         ...
 
-    def unclaimed(self, what: Claim, now: int, *, blocked: bool = False) -> list[Unclaimed]:
+    def unclaimed(
+        self, what: Claim, now: int, *, blocked: bool = False, importable: bool = False
+    ) -> list[Unclaimed]:
         """Due runs (queued or waiting; with `blocked` the blocked ones too) of other names than
-        those of `what`, one per (kind, name, version, source), at most 100."""
+        those of `what`, one per (kind, name, version, source), at most 100; with `importable` only
+        those that have a source."""
         ...
 
     def block(self, what: Unclaimed, namespace: str, reason: str, now: int) -> int:

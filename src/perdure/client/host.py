@@ -45,6 +45,8 @@ class Host:
         self._owns_connection = owns_connection
         self._options = worker
         self._thread: threading.Thread | None = None
+        # Waited for instead of the thread: an interrupted `join` takes a thread for ended (3.11).
+        self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: Worker | None = None
         self._own_store: Store | None = None
@@ -81,6 +83,7 @@ class Host:
         self._check_fresh()
         started = threading.Event()
         errors: list[BaseException] = []
+        self._ended.clear()
         self._thread = threading.Thread(
             target=self._live, args=(started, errors), name="perdure-host", daemon=True
         )
@@ -109,12 +112,18 @@ class Host:
         if thread is None or worker is None or loop is None:
             return
         self._grace = INTERRUPTED_GRACE if kind is KeyboardInterrupt else None
-        with contextlib.suppress(RuntimeError):  # the loop may have ended by itself
-            loop.call_soon_threadsafe(worker.request_stop)
-        thread.join()
-        self._thread = self._worker = self._loop = None
-        self._leave()
-        self._disconnect()
+        try:
+            _ask(loop, worker.request_stop)
+            self._ended.wait()
+        except KeyboardInterrupt:
+            _ask(loop, worker.hurry)
+            self._ended.wait()
+            raise
+        finally:
+            self._thread = self._worker = self._loop = None
+            if self._ended.is_set():  # else it was interrupted once more, and uses its store
+                thread.join()
+                self._leave()
 
     async def __aenter__(self) -> Self:
         self._check_fresh()
@@ -141,14 +150,23 @@ class Host:
         if self in _hosts:
             _hosts.remove(self)
         worker, self._worker = self._worker, None
-        if worker is not None:
-            interrupted = kind is not None and issubclass(
-                kind, KeyboardInterrupt | asyncio.CancelledError
-            )
-            await worker.close(INTERRUPTED_GRACE if interrupted else None)
+        if worker is None:
+            return
+        interrupted = kind is not None and issubclass(
+            kind, KeyboardInterrupt | asyncio.CancelledError
+        )
+        grace = INTERRUPTED_GRACE if interrupted else None
+        # In a task of its own: cancelling the program must not leave a worker behind that nobody
+        # can close, which would keep its lease and its runs.
+        closing = asyncio.create_task(self._close(worker, grace), name="perdure-closing")
+        await _see_through(closing, hurry=worker.hurry)
+
+    async def _close(self, worker: Worker, grace: float | None) -> None:
+        try:
+            await worker.close(grace)
+        finally:
+            self._loop = None
             self._leave()
-        self._loop = None
-        self._disconnect()
 
     def _check_fresh(self) -> None:
         refuse_while_loading("with perdure.open()")
@@ -156,10 +174,13 @@ class Host:
             raise UsageError("this host is open already; make another one with perdure.open()")
 
     def _leave(self) -> None:
-        """See to it that what is unfinished goes on without this host."""
+        """See to it that what is unfinished goes on without this host, and let go of the store."""
         connection = self.connection
-        if connection.project is not None:
-            ensure_continued(connection.project, connection.settings, connection.store)
+        try:
+            if connection.project is not None:
+                ensure_continued(connection.project, connection.settings, connection.store)
+        finally:
+            self._disconnect()
 
     def _disconnect(self) -> None:
         store, self._own_store = self._own_store, None
@@ -177,6 +198,7 @@ class Host:
             errors.append(error)
         finally:
             started.set()
+            self._ended.set()
 
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
@@ -304,6 +326,30 @@ class Host:
                 self.loop.call_soon_threadsafe(self.worker.poked)
 
 
+def _ask(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop may have ended by itself
+        loop.call_soon_threadsafe(what)
+
+
+async def _see_through(task: asyncio.Task[None], *, hurry: Callable[[], object]) -> None:
+    """Wait until a task has ended, also when the caller is cancelled meanwhile: the first time that
+    hurries the task, and it is raised when the task has ended."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            if cancelled is None:
+                hurry()
+            cancelled = error
+    if cancelled is None:
+        task.result()
+        return
+    if not task.cancelled() and (trouble := task.exception()) is not None:
+        log.error("the host was not closed in good order", exc_info=trouble)
+    raise cancelled
+
+
 _hosts: list[Host] = []
 os.register_at_fork(after_in_child=_hosts.clear)
 
@@ -385,10 +431,3 @@ def find_or_create_at(folder: Any) -> Project:
     from perdure.project.folder import find_or_create
 
     return find_or_create(folder)
-
-
-def _after_fork() -> None:
-    _hosts.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -5,6 +5,15 @@ as long as it waits for one, since the worker that had taken it may die (killed,
 ends its process) with nobody else there to notice. What a host leaves unfinished when it closes, and
 what a reboot has left, needs one as well.
 
+Each verb starts the project's background worker unless:
+
+    ensure_served     who starts or waits: somebody alive serves this one name
+    ensure_continued  a host that closes: nothing is left that goes on by itself, or the living
+                      serve all of it; the store is no SQLite file, or not the project's own
+    ensure_resumed    a command that looks: the same, or a person has stopped the worker
+
+None does where `worker.autostart` is off, or the store is in memory.
+
 Commands that only look import this, so it is light until there is something to start.
 """
 
@@ -15,7 +24,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from perdure.core.errors import StoreError
+from perdure.core.errors import PerdureError
 from perdure.store import Claim
 
 if TYPE_CHECKING:
@@ -62,13 +71,14 @@ def ensure_continued(project: Project, settings: Settings, store: Store) -> bool
     try:
         if not _is_abandoned(store, settings.namespace) or not _is_own(project, settings):
             return False
-    except StoreError as error:
+        return _start(project, settings.namespace)
+    except (PerdureError, OSError) as error:
+        # Whoever closes a host may have an error of its own, which says more.
         import logging
 
         log = logging.getLogger("perdure.client")
-        log.warning("what this host leaves unfinished waits for the next command: %s", error)
+        log.warning("what is left unfinished waits for the next command: %s", error)
         return False
-    return _start(project, settings.namespace)
 
 
 def ensure_resumed(project: Project, settings: Settings, store: Store) -> bool:
@@ -130,7 +140,7 @@ def _is_abandoned(store: Store, namespace: str) -> bool:
     if any(row.serves is None for row in _living(rows, now)):
         return False  # before the runs are looked at: there may be many
     anything = Claim(worker=0, names=(), limit=1, namespace=namespace)
-    left = {run.name for run in store.unclaimed(anything, EVER) if run.source}
+    left = {run.name for run in store.unclaimed(anything, EVER, importable=True)}
     holders = [row for row in rows if store.held(row.id)]
     if not left and not holders:
         return False

@@ -12,7 +12,9 @@ Rules of this file:
 2. A script loaded from its file never sees `__name__ == "__main__"`.
 3. A module that fails, even by `sys.exit()`, is an error that names file, line and reason; what it
    left in `sys.modules` and declared is taken out, so that it can be tried again once it is mended.
-4. What is imported to find code in it starts nothing (`refuse_while_loading`).
+4. What is imported to find code in it starts nothing (`refuse_while_loading`). That covers the
+   thread that imports. One that the module starts is not refused: it looks like any other thread
+   of a host, and those may start runs while something is imported.
 """
 
 from __future__ import annotations

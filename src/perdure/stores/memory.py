@@ -128,13 +128,16 @@ class MemoryStore:
         with self._lock:
             return next((run.wake_at for run in self._claimable(what)), None)
 
-    def unclaimed(self, what: Claim, now: int, *, blocked: bool = False) -> list[Unclaimed]:
+    def unclaimed(
+        self, what: Claim, now: int, *, blocked: bool = False, importable: bool = False
+    ) -> list[Unclaimed]:
         with self._lock:
             due = [
                 run
                 for run in self._due(what.namespace, now)
                 if run.queue in what.queues
                 and (blocked or run.status is not Status.BLOCKED)
+                and (run.source or not importable)
                 and (run.name, run.version) not in what.names
             ]
         oldest: dict[tuple[str, str, str, str], Run] = {}

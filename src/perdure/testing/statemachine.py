@@ -237,6 +237,7 @@ class StoreMachine(RuleBasedStateMachine):
         namespace=namespaces,
         reason=values,
         blocked=st.booleans(),
+        importable=st.booleans(),
         choice=choices,
     )
     def block(
@@ -245,6 +246,7 @@ class StoreMachine(RuleBasedStateMachine):
         namespace: str,
         reason: str,
         blocked: bool,
+        importable: bool,
         choice: int,
     ) -> None:
         """A worker finds due runs that it does not know, and blocks one kind of them."""
@@ -252,7 +254,9 @@ class StoreMachine(RuleBasedStateMachine):
             worker=101, names=names, limit=1, namespace=namespace, queues=["default", "slow"]
         )
         found = self.both(
-            lambda store: _sorted_without_tids(store.unclaimed(what, self.time, blocked=blocked))
+            lambda store: _sorted_without_tids(
+                store.unclaimed(what, self.time, blocked=blocked, importable=importable)
+            )
         )
         if found:
             one = found[choice % len(found)]
@@ -329,7 +333,7 @@ class StoreMachine(RuleBasedStateMachine):
             namespace=data.draw(namespaces),
             queue=data.draw(queues),
             key=data.draw(keys),
-            source=f"module_{name}",
+            source=f"module_{name}" if version else "",
             **fields,
         )
 

@@ -15,7 +15,6 @@ or its host's (``async with perdure.open()``). What it does beside executing:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import platform
 import threading
@@ -160,7 +159,9 @@ class Worker:
         loop.add_reader(self._takeover.fileno(), self._on_death)
         try:
             await self._register()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                self.committer.run_now(self._retire)  # it may be registered all the same
             self._let_go()
             raise
         self._watchdog = Watchdog(
@@ -171,9 +172,14 @@ class Worker:
         self._watchdog.start()
         self._idle_since = loop.time()
         self._beat()
-        with contextlib.suppress(StoreUnavailable):  # the service tries again
+        try:
             # Before anybody starts a run with a key: the one that has it may be stuck.
             await self._learning.unpark(self._store.now())
+        except StoreUnavailable:
+            pass  # the service tries again
+        except BaseException:
+            await self._sign_off()
+            raise
         self._wake.set()
         self._main = loop.create_task(self._serve(), name="perdure-worker")
 
@@ -239,23 +245,38 @@ class Worker:
             grace: Seconds for steps that run; None: as the setting `worker.drain` says.
         """
         self.request_stop()
-        await asyncio.wait([self._main])
-        if not self._is_lost:
-            seconds = self._settings.drain / SECOND if grace is None else grace
-            await self.engine.drain(seconds)
+        try:
+            await asyncio.wait([self._main])
+            if not self._is_lost:
+                seconds = self._settings.drain / SECOND if grace is None else grace
+                await self.engine.drain(seconds)
+        finally:
+            await self._sign_off()
+
+    async def _sign_off(self) -> None:
+        """Retire and let go of the store, also when this is cancelled: nobody else would do it, and
+        a lease that nobody ends is renewed for as long as the process lives."""
         if self._alarm is not None:
             self._alarm.cancel()
         self._beating.cancel()
         self._watchdog.stop()
-        if self._lease is not None:
-            await asyncio.to_thread(self._lease.stop)
+        assert self._lease is not None
         try:
-            held = await self.committer.call(self._store.retire, self.worker_id)
-            if held:
+            await asyncio.to_thread(self._lease.stop)
+            await self.committer.call(self._retire)
+        except asyncio.CancelledError:
+            self._lease.stop()
+            self.committer.run_now(self._retire)
+            raise
+        finally:
+            self._let_go()
+
+    def _retire(self) -> None:
+        try:
+            if self._store.retire(self.worker_id):
                 self._store.poke()
         except (StoreUnavailable, StoreUnusable, LostLease) as error:
             log.warning("worker %s could not sign off: %s", self.name, error)
-        self._let_go()
 
     def _let_go(self) -> None:
         self._loop.remove_reader(self._listener.fileno())

@@ -127,19 +127,22 @@ def mail(session: Session, worker: int) -> list[int]:
     return [tid for (tid,) in session.all(_MAIL, (worker,))]
 
 
-def unclaimed(session: Session, what: Claim, now: int, blocked: bool) -> list[Unclaimed]:
+def unclaimed(
+    session: Session, what: Claim, now: int, blocked: bool, importable: bool
+) -> list[Unclaimed]:
     """See `Store.unclaimed`."""
     if not what.queues:
         return []
     others = f"AND (name, version) NOT IN ({pairs(len(what.names))})" if what.names else ""
     statuses = "'queued', 'waiting', 'blocked'" if blocked else "'queued', 'waiting'"
+    sourced = "AND source <> ''" if importable else ""
     records = session.all(
         f"""
         SELECT tid, kind, name, version, source FROM runs
         WHERE tid IN (
             SELECT MIN(tid) FROM runs
             WHERE wake_at <= ? AND namespace = ? AND queue IN ({marks(len(what.queues))}) {others}
-                AND status IN ({statuses})
+                AND status IN ({statuses}) {sourced}
             GROUP BY kind, name, version, source)
         ORDER BY tid LIMIT 100""",
         (now, what.namespace, *what.queues, *(part for pair in what.names for part in pair)),

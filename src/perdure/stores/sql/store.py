@@ -70,8 +70,10 @@ class SqlStore:
 
         return self._database.read(claims.due, what)
 
-    def unclaimed(self, what: Claim, now: int, *, blocked: bool = False) -> list[Unclaimed]:
-        return self._database.read(reading.unclaimed, what, now, blocked)
+    def unclaimed(
+        self, what: Claim, now: int, *, blocked: bool = False, importable: bool = False
+    ) -> list[Unclaimed]:
+        return self._database.read(reading.unclaimed, what, now, blocked, importable)
 
     def block(self, what: Unclaimed, namespace: str, reason: str, now: int) -> int:
         from perdure.stores.sql import claims

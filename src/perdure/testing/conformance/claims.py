@@ -207,6 +207,13 @@ class Claims:
         store.submit([a_run(tid, name=f"n{tid}") for tid in range(1, 121)])
         assert len(store.unclaimed(a_claim(), NOW)) == 100
 
+    def test_code_that_nobody_can_import_hides_nothing(self, store: Store) -> None:
+        """Who asks for what others can import finds it behind a flood of what they cannot."""
+        store.submit([a_run(tid, name=f"n{tid}") for tid in range(1, 121)])
+        store.submit([a_run(121, name="last", source="shop")])
+        found = store.unclaimed(a_claim(), NOW, importable=True)
+        assert [each.tid for each in found] == [121]
+
     def test_blocked_runs_are_unclaimed_only_if_asked_for(self, store: Store) -> None:
         """Who has seen that a name is unknown is not told again, unless it asks."""
         store.submit([a_run(1, name="shop:other", source="shop"), a_run(2, name="new")])
