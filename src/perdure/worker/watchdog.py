@@ -119,11 +119,13 @@ class Watchdog:
         process stood still meanwhile."""
         pause = self._block_warning / 20
         stood = 0.0
-        while self._pulse.last == beat and not self._stop.is_set():
+        while True:
+            # Also if the loop turns already: the process may have been stopped in the report.
             late = self._sleep(pause)
             if late > pause:
                 stood += late
-        return stood
+            if self._pulse.last != beat or self._stop.is_set():
+                return stood
 
     def _sleep(self, seconds: float) -> float:
         """Wait, and return how much longer than asked that took, since this thread last looked."""
