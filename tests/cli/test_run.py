@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -222,6 +223,18 @@ def test_code_that_the_worker_cannot_import_blocks_the_run(project: Perdure) -> 
     assert "is blocked" in waited.stderr and "fleeting" in waited.stderr
     (project.root / "fleeting.py").write_text(code)
     until(lambda: project.json("status", tid)["status"] == "completed")
+
+
+def test_bytes_that_are_no_text_are_refused(shared: Perdure) -> None:
+    """Python makes lone surrogates of them, which no database takes."""
+    done = shared("run", "app:twice", "--key", os.fsdecode(b"a\xffb"))
+    assert done.returncode == 2
+    assert "'a\\udcffb' is no idempotency key" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = shared("list", "--workflow", os.fsdecode(b"\xff"))
+    assert done.returncode == 2
+    assert "--workflow '\\udcff' has bytes that are no UTF-8" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_no_project_here(tmp_path: Path) -> None:

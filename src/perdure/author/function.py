@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from perdure.author.context import Context, current_context, outside
+from perdure.author.keys import step_key
 from perdure.author.registry import register
 from perdure.core import duration
 from perdure.core.codec import JSON
@@ -99,9 +100,7 @@ class Function(Generic[P, R]):
             timeout=varied._timeout_option() if timeout is _UNSET else timeout,
             on_crash=self.on_crash if on_crash is _UNSET else on_crash,
         )
-        if key is not None and (not isinstance(key, str) or not key):
-            raise DeclarationError(f"key={key!r} of {self.name}() is not a text that names a step")
-        varied.step_key = key
+        varied.step_key = step_key(key, self.name)
         return varied
 
     def _timeout_option(self) -> timedelta | None:

@@ -8,6 +8,7 @@ import platform
 from typing import Any, ParamSpec, TypeVar
 
 from perdure.author.function import AsyncFunction, Function, PlainFunction
+from perdure.author.keys import idempotency_key
 from perdure.author.workflow import Workflow
 from perdure.client.connection import Connection, connect
 from perdure.client.handle import Run
@@ -16,6 +17,7 @@ from perdure.client.serving import ensure_served
 from perdure.core.codec import JSON
 from perdure.core.errors import LostLease, NotInWorkflow, TidTaken, UsageError
 from perdure.core.run import NewRun, Status
+from perdure.core.text import is_writable
 from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
 from perdure.machine import current
@@ -136,7 +138,7 @@ def list_runs(
         connection: Where they are, as in `get_run`.
 
     Raises:
-        UsageError: There is no such status, or `limit` is out of range.
+        UsageError: There is no such status, no name like that, or `limit` is out of range.
         SettingsError: The project's settings cannot be used.
         StoreError: The store cannot be read.
     """
@@ -146,6 +148,8 @@ def list_runs(
     if status is not None and status not in set(Status):
         choices = ", ".join(Status)
         raise UsageError(f"status={status!r} is not a status; it is one of {choices}")
+    if name is not None and not is_writable(name):
+        raise UsageError(f"name={name!r} has a lone surrogate; no workflow or function is named so")
     where = RunFilter(
         namespace=connection.settings.namespace,
         statuses=None if status is None else [Status(status)],
@@ -225,9 +229,7 @@ def _checked(what: object, key: str | None) -> tuple[Definition, str | None]:
             f"{what.name}() has an input named 'key', so key={key!r} is ambiguous; write "
             f"start({what.name}.options(key=…), …) and pass the input by position"
         )
-    if key is not None and (not isinstance(key, str) or not key or len(key) > 500):
-        raise UsageError(f"key={key!r} is no idempotency key: use a text of 1 to 500 characters")
-    return what, key  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
+    return what, idempotency_key(key)  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
 
 
 def _submit(connection: Connection, new: NewRun) -> Any:
