@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from perdure.author.function import AsyncFunction, Function, checked_name
+from perdure.author.function import AsyncFunction, Function, checked_name, refuse_method
 from perdure.author.keys import idempotency_key
 from perdure.author.registry import register
 from perdure.core.codec import JSON
@@ -44,6 +44,7 @@ class Workflow(Generic[P, R]):
             raise DeclarationError(f"version={version!r} of {self.name}() is not a short text")
         self.version = version
         self.contract = Contract.of(fn)
+        refuse_method(fn, self.contract)
         if not self.contract.is_async:
             raise DeclarationError(
                 f"{self.name}() is not an async def; a workflow must be one: write async def "
