@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from perdure.author import registry
 from perdure.author.function import Function
 from perdure.author.workflow import Workflow
-from perdure.client.connection import Connection
+from perdure.client.connection import Connection, without_driver
 from perdure.client.host import Host, current_host
 from perdure.client.journal import Entry, Reader
 from perdure.client.serving import Caretaker, ensure_served, say_what_goes_on
@@ -106,6 +106,7 @@ class Run(Generic[R]):
 
     # --- asking -----------------------------------------------------------------------------------
 
+    @without_driver
     def record(self) -> Record:
         """All that the store knows of the run.
 
@@ -162,6 +163,7 @@ class Run(Generic[R]):
         """
         return self._result_of(self._wait(timeout))
 
+    @without_driver
     def _wait(self, timeout: Duration | None) -> Record:
         seconds = None if timeout is None else duration.parse(timeout) / 1_000_000
         host = self._host()
@@ -293,6 +295,7 @@ class Run(Generic[R]):
 
     # --- asking it to end, and to go on -------------------------------------------------------------
 
+    @without_driver
     def cancel(self, reason: str | None = None) -> bool:
         """Ask the run to end: its body sees `asyncio.CancelledError` and may clean up.
 
@@ -323,6 +326,7 @@ class Run(Generic[R]):
             host.wake()
         return delivered is not Delivered.TOO_LATE
 
+    @without_driver
     def retry(self) -> bool:
         """Try a stuck run again, whatever it was parked for: mend the cause first.
 

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from perdure.author.function import AsyncFunction, Function, PlainFunction
 from perdure.author.keys import idempotency_key
 from perdure.author.workflow import Workflow
-from perdure.client.connection import Connection, connect
+from perdure.client.connection import Connection, connect, without_driver
 from perdure.client.handle import Run
 from perdure.client.host import current_host, open
 from perdure.client.serving import ensure_served
@@ -106,6 +106,7 @@ def run(
         return start(what, *args, key=key, **kwargs).result()
 
 
+@without_driver
 def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
     """The handle of a run that was started before, by anybody.
 
@@ -123,6 +124,7 @@ def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
     return Run(connection, find_tid(connection.store, tid))
 
 
+@without_driver
 def list_runs(
     *,
     status: Status | str | None = None,
@@ -164,6 +166,7 @@ def _connection() -> Connection:
     return host.connection if host is not None else connect()
 
 
+@without_driver
 def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run[Any]:
     definition, key = _checked(what, key)
     refuse_while_loading(f"start({definition.name}, …)")
