@@ -225,6 +225,19 @@ def test_code_that_the_worker_cannot_import_blocks_the_run(project: Perdure) -> 
     until(lambda: project.json("status", tid)["status"] == "completed")
 
 
+def test_a_file_in_the_place_of_a_project(tmp_path: Path) -> None:
+    """A command that only looks says the same as one that would make the project."""
+    here = Perdure(tmp_path)
+    (tmp_path / ".perdure").write_text("not a folder")
+    for named in (True, False):
+        if not named:
+            del here.env["PERDURE_PROJECT"]
+        for line in (["list"], ["status", "1"], ["worker", "status"]):
+            done = here(*line)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert f"{tmp_path}/.perdure is a file" in done.stderr
+
+
 def test_bytes_that_are_no_text_are_refused(shared: Perdure) -> None:
     """Python makes lone surrogates of them, which no database takes."""
     done = shared("run", "app:twice", "--key", os.fsdecode(b"a\xffb"))
