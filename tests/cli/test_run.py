@@ -250,6 +250,19 @@ def test_bytes_that_are_no_text_are_refused(shared: Perdure) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_why_a_run_was_cancelled(shared: Perdure) -> None:
+    """`status`, `result` and `wait` say it."""
+    tid = shared("run", "app:forever", "--no-wait").stdout.strip()
+    until(lambda: shared.json("status", tid)["status"] == "waiting")
+    assert shared("cancel", tid, "--reason", "wrong customer").returncode == 0
+    waited = shared("wait", tid)
+    assert waited.stdout == "cancelled\n"
+    assert "was cancelled: wrong customer" in waited.stderr
+    assert "was cancelled: wrong customer" in shared("result", tid).stderr
+    assert "wrong customer" in shared("status", tid).stdout
+    assert shared.json("status", tid)["reason"] == "wrong customer"
+
+
 def test_no_project_here(tmp_path: Path) -> None:
     """A command that only looks makes no project."""
     nowhere = Perdure(tmp_path)
