@@ -136,6 +136,9 @@ class Run(Generic[R]):
     def wait(self, timeout: Duration | None = None) -> Status:
         """Block until the run is finished (or stuck or blocked, where waiting is of no use).
 
+        A run that was cancelled may be finished a moment before its children are: wait for them
+        by their own handles.
+
         Args:
             timeout: Seconds, or a duration such as "1m"; None: as long as it takes.
 
