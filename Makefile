@@ -74,12 +74,13 @@ clean:  ## Remove what the other targets made; projects' .perdure folders stay.
 
 # --- What the targets need -------------------------------------------------------------------------
 
-# $(call install,ENVIRONMENT,WHAT): uv where it is present, else pip.
+# $(call install,ENVIRONMENT,WHAT): uv where it is present, else pip. Quiet but for what goes wrong; the
+# target has said what it does, and how much that is.
 define install
 	if command -v uv >/dev/null 2>&1; then \
-		uv pip install --python $(1)/bin/python $(2); \
+		uv pip install --quiet --python $(1)/bin/python $(2); \
 	else \
-		$(1)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(2); \
+		$(1)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off $(2); \
 	fi
 endef
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -222,6 +223,44 @@ def test_code_that_the_worker_cannot_import_blocks_the_run(project: Perdure) -> 
     assert "is blocked" in waited.stderr and "fleeting" in waited.stderr
     (project.root / "fleeting.py").write_text(code)
     until(lambda: project.json("status", tid)["status"] == "completed")
+
+
+def test_a_file_in_the_place_of_a_project(tmp_path: Path) -> None:
+    """A command that only looks says the same as one that would make the project."""
+    here = Perdure(tmp_path)
+    (tmp_path / ".perdure").write_text("not a folder")
+    for named in (True, False):
+        if not named:
+            del here.env["PERDURE_PROJECT"]
+        for line in (["list"], ["status", "1"], ["worker", "status"]):
+            done = here(*line)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert f"{tmp_path}/.perdure is a file" in done.stderr
+
+
+def test_bytes_that_are_no_text_are_refused(shared: Perdure) -> None:
+    """Python makes lone surrogates of them, which no database takes."""
+    done = shared("run", "app:twice", "--key", os.fsdecode(b"a\xffb"))
+    assert done.returncode == 2
+    assert "'a\\udcffb' is no idempotency key" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = shared("list", "--workflow", os.fsdecode(b"\xff"))
+    assert done.returncode == 2
+    assert "--workflow '\\udcff' has bytes that are no UTF-8" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_why_a_run_was_cancelled(shared: Perdure) -> None:
+    """`status`, `result` and `wait` say it."""
+    tid = shared("run", "app:forever", "--no-wait").stdout.strip()
+    until(lambda: shared.json("status", tid)["status"] == "waiting")
+    assert shared("cancel", tid, "--reason", "wrong customer").returncode == 0
+    waited = shared("wait", tid)
+    assert waited.stdout == "cancelled\n"
+    assert "was cancelled: wrong customer" in waited.stderr
+    assert "was cancelled: wrong customer" in shared("result", tid).stderr
+    assert "wrong customer" in shared("status", tid).stdout
+    assert shared.json("status", tid)["reason"] == "wrong customer"
 
 
 def test_no_project_here(tmp_path: Path) -> None:

@@ -127,3 +127,33 @@ def test_a_full_disk_is_told_by_commands(tmp_path: Path, mount: Mount) -> None:
         assert "Traceback" not in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1
     assert "the disk is full" in project("run", "app:one", "--arg", "1").stderr
+
+
+def test_a_disk_that_fills_up_is_told_in_python(
+    tmp_path: Path, mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program asks of a store that is open already fails with the sentence alone."""
+    full = tmp_path / "full"
+    full.mkdir()
+    mount(full, "-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    monkeypatch.setenv("PERDURE_PROJECT", str(full))
+    monkeypatch.setenv("PERDURE_WORKER_AUTOSTART", "false")
+    try:
+        stuck = perdure.start(_one, 1)
+        with pytest.raises(OSError, match="No space left"), (full / "fill").open("wb") as file:
+            while True:
+                file.write(b"x" * 512)
+                file.flush()
+        large = "x" * 100_000
+        for ask in (lambda: perdure.start(_one, large), lambda: stuck.cancel(large)):
+            with pytest.raises(StoreUnavailable, match="the disk is full") as caught:
+                ask()
+            assert modules_in(caught.value) == set()
+            assert "direct cause" not in "".join(traceback.format_exception(caught.value))
+    finally:
+        forget()
+
+
+@perdure.function(name="one_on_a_full_disk")
+def _one(what: object) -> object:
+    return what

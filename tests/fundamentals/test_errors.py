@@ -148,7 +148,7 @@ def test_a_step_that_raises_what_nobody_catches_fails_alone(host, how, form):
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=repr)
-def test_a_body_that_raises_what_nobody_catches_fails_alone(host, error):
+def test_a_body_that_raises_what_nobody_catches_fails_alone(host, error, caplog):
     """The run fails, the worker goes on."""
 
     @workflow
@@ -162,6 +162,7 @@ def test_a_body_that_raises_what_nobody_catches_fails_alone(host, error):
     with pytest.raises(RunFailed, match=type(error).__name__):
         start(leave).result(10)
     assert start(stay).result(10) == "still here"
+    assert "nobody looked" not in caplog.text  # it was the body itself
 
 
 def test_an_unserialisable_result_fails_the_step(host):

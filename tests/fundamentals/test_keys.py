@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import perdure
-from perdure import Status, function, list_runs, sleep, start, workflow
+from perdure import DeclarationError, RunFailed, Status, function, list_runs, sleep, start, workflow
 from perdure.core.errors import KeyConflict, UsageError
 
 
@@ -78,7 +78,7 @@ def test_a_workflow_with_an_input_named_key(host):
     assert handle.record().key == "once"
 
 
-@pytest.mark.parametrize("key", ["", 5, "x" * 501], ids=repr)
+@pytest.mark.parametrize("key", ["", 5, "x" * 501, "a\ud800"], ids=ascii)
 def test_what_is_no_key_is_refused(host, key):
     """Before anything is stored."""
 
@@ -87,7 +87,36 @@ def test_what_is_no_key_is_refused(host, key):
 
     with pytest.raises(UsageError, match="is no idempotency key"):
         start(buy, key=key)
+    with pytest.raises(UsageError, match="is no idempotency key"):
+        buy.options(key=key)
     assert list_runs(name="buy") == []
+
+
+def test_a_step_key_that_cannot_be_written_down_is_refused(host):
+    """Where it is given, in the body, so that the run fails with it and is not stuck."""
+
+    @function
+    async def charge() -> None: ...
+
+    @workflow
+    async def buy() -> None:
+        await charge.options(key="a\ud800")()
+
+    with pytest.raises(DeclarationError, match=r"key='a\\ud800' of charge\(\).*lone surrogate"):
+        charge.options(key="a\ud800")
+    with pytest.raises(RunFailed, match="lone surrogate"):
+        start(buy).result(10)
+
+
+def test_a_name_that_cannot_be_written_down_is_refused(host):
+    """Nothing is named so, and the store is not asked."""
+    with pytest.raises(UsageError, match=r"name='\\ud800' has a lone surrogate"):
+        list_runs(name="\ud800")
+    with pytest.raises(DeclarationError, match=r"version='\\ud800'"):
+        workflow(version="\ud800")(_nothing)
+
+
+async def _nothing() -> None: ...
 
 
 def test_twenty_threads_race_for_a_key(host):

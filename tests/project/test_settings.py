@@ -171,6 +171,12 @@ def test_an_unknown_setting_in_a_call_is_named(project: Project) -> None:
         load(project, {"worker.thread": 3}, {})
 
 
+def test_bytes_that_are_no_text_are_no_setting(project: Project) -> None:
+    """Python makes lone surrogates of them, which no database takes."""
+    with pytest.raises(SettingsError, match=r"'\\udcff'.*a text"):
+        load(project, environ={"PERDURE_NAMESPACE": "\udcff"})
+
+
 def test_a_password_does_not_get_into_a_message(project: Project) -> None:
     """Messages end up in logs."""
     with pytest.raises(SettingsError) as caught:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from perdure.author.context import Context, current_context, outside
+from perdure.author.keys import step_key
 from perdure.author.registry import register
 from perdure.core import duration
 from perdure.core.codec import JSON
@@ -61,6 +62,7 @@ class Function(Generic[P, R]):
         self.fn = fn
         self.name = checked_name(name, fn)
         self.contract = _contract_of(fn)
+        refuse_method(fn, self.contract)
         self.step_key: str | None = None
         self._set(retries=retries, timeout=timeout, on_crash=on_crash)
         functools.update_wrapper(self, fn)  # type: ignore[arg-type]  # any object will do
@@ -99,9 +101,7 @@ class Function(Generic[P, R]):
             timeout=varied._timeout_option() if timeout is _UNSET else timeout,
             on_crash=self.on_crash if on_crash is _UNSET else on_crash,
         )
-        if key is not None and (not isinstance(key, str) or not key):
-            raise DeclarationError(f"key={key!r} of {self.name}() is not a text that names a step")
-        varied.step_key = key
+        varied.step_key = step_key(key, self.name)
         return varied
 
     def _timeout_option(self) -> timedelta | None:
@@ -287,6 +287,22 @@ def _contract_of(fn: Callable[..., Any]) -> Contract:
             "return a list"
         )
     return contract
+
+
+def refuse_method(fn: Callable[..., Any], contract: Contract) -> None:
+    """Refuse a function of a class that wants the object or the class as its first input.
+
+    Raises:
+        DeclarationError: It is one.
+    """
+    around = fn.__qualname__.rpartition(".")[0]
+    first = next(iter(contract.inputs), "")
+    if around and not around.endswith("<locals>") and first in ("self", "cls"):
+        raise DeclarationError(
+            f"{fn.__qualname__}() is a method, and nobody would be there to give it its {first}; "
+            "declare a function outside of the class, or with @staticmethod on top and without "
+            f"{first}"
+        )
 
 
 def checked_name(name: str | None, fn: Callable[..., Any]) -> str:

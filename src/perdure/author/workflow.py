@@ -11,12 +11,14 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from perdure.author.function import AsyncFunction, Function, checked_name
+from perdure.author.function import AsyncFunction, Function, checked_name, refuse_method
+from perdure.author.keys import idempotency_key
 from perdure.author.registry import register
 from perdure.core.codec import JSON
 from perdure.core.contract import Contract
 from perdure.core.errors import DeclarationError, NotInWorkflow
 from perdure.core.run import Kind
+from perdure.core.text import is_writable
 from perdure.machine import current
 
 P = ParamSpec("P")
@@ -38,10 +40,11 @@ class Workflow(Generic[P, R]):
     def __init__(self, fn: Callable[..., Any], *, name: str | None, version: str) -> None:
         self.fn = fn
         self.name = checked_name(name, fn)
-        if not isinstance(version, str) or len(version) > 100:
+        if not isinstance(version, str) or len(version) > 100 or not is_writable(version):
             raise DeclarationError(f"version={version!r} of {self.name}() is not a short text")
         self.version = version
         self.contract = Contract.of(fn)
+        refuse_method(fn, self.contract)
         if not self.contract.is_async:
             raise DeclarationError(
                 f"{self.name}() is not an async def; a workflow must be one: write async def "
@@ -63,9 +66,12 @@ class Workflow(Generic[P, R]):
 
         Args:
             key: The key; None: without one.
+
+        Raises:
+            UsageError: It is no key.
         """
         varied = copy.copy(self)
-        varied.key = key
+        varied.key = idempotency_key(key)
         return varied
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:

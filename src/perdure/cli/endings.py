@@ -39,7 +39,7 @@ def tell_failure(run: Run, *, verbose: bool) -> None:
         complain(f"{which} is {run.status}: {run.reason}")
         return
     if run.status is Status.CANCELLED:
-        complain(f"{which} was cancelled")
+        complain(f"{which} was cancelled{f': {run.reason}' if run.reason else ''}")
         return
     why = f": {blame(run.error)}" if run.error is not None else ""
     said = "failed" if run.status is Status.FAILED else f"ended as {run.status}"

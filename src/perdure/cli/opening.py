@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from perdure.core.errors import SettingsError
-from perdure.project.folder import Project, find
+from perdure.project.folder import Project, find, refuse_taken
 from perdure.project.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def open_project() -> Opened:
 
     Raises:
         NoProject: There is none.
+        StoreUnusable: There is none, and a file has the name of its folder.
         SettingsError: Its settings cannot be used.
         StoreError: Its store cannot be opened.
     """
@@ -78,6 +79,7 @@ def settings_here() -> tuple[Project, Settings]:
     """The project around the current folder, and its settings."""
     project = find()
     if project is None:
+        refuse_taken()
         raise NoProject(
             f"there is no project in {Path.cwd()} or above it; `perdure init` makes one, and so "
             "does the first `perdure run`"

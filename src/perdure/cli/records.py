@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perdure.cli.output import short
 from perdure.cli.times import iso, lasting, local
 from perdure.core.run import Run, Status
+
+if TYPE_CHECKING:
+    from perdure.store import Store
+
+
+def with_reason(run: Run, store: Store) -> Run:
+    """A run as a command tells of it: a cancelled one with why, which its journal knows."""
+    if run.status is not Status.CANCELLED:
+        return run
+    from perdure.core.events import EventKind  # `list` has no use for it
+
+    for row in reversed(store.journal(run.tid)):
+        if row.event.kind is EventKind.CANCEL_REQUESTED:
+            return dataclasses.replace(run, reason=_reason(row.event.value))
+    return run
+
+
+def _reason(value: str | None) -> str | None:
+    said: object = None if value is None else json.loads(value)
+    return said if isinstance(said, str) and said else None
 
 
 def brief(run: Run) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from perdure.cli import exits
+from perdure.cli.records import with_reason
 from perdure.cli.shell import complain
 from perdure.core.run import Run, Status
 
@@ -53,7 +54,7 @@ def wait_for(connection: Connection, tid: int, timeout: float | None) -> Run | i
             f"run {tid} is still {state} after {timeout:g} s and goes on; {_how_to_go_on(tid)}"
         )
         return exits.TIMEOUT
-    return run
+    return with_reason(run, store)
 
 
 def _worry(connection: Connection, tid: int) -> None:

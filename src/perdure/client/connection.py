@@ -6,11 +6,12 @@ own. After a fork the child makes new ones.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from perdure.core.errors import StoreError
@@ -21,6 +22,25 @@ from perdure.stores import open_store
 
 if TYPE_CHECKING:
     from perdure.store import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def without_driver(ask: Callable[P, R]) -> Callable[P, R]:
+    """Have the errors of the store come out of a function as their sentence alone.
+
+    It says it all; where the driver noticed it is of no use to a user, and hides the sentence.
+    """
+
+    @functools.wraps(ask)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return ask(*args, **kwargs)
+        except StoreError as error:
+            raise error.with_traceback(None) from None
+
+    return asked
 
 
 class Connection:
@@ -39,16 +59,13 @@ class Connection:
         self._sources: WeakKeyDictionary[object, str] = WeakKeyDictionary()
         self.store: Store = self._open(create=create)
 
+    @without_driver
     def _open(self, *, create: bool) -> Store:
-        try:
-            return open_store(
-                self.settings.store,
-                durability="process" if self.settings.durability == "process" else "full",
-                create=create,
-            )
-        except StoreError as error:
-            # The sentence says it all; where the driver noticed it is of no use to a user.
-            raise error.with_traceback(None) from None
+        return open_store(
+            self.settings.store,
+            durability="process" if self.settings.durability == "process" else "full",
+            create=create,
+        )
 
     def source_of(self, fn: object) -> str:
         """Where another process can import a callable from; "" for nowhere."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from perdure.author import registry
 from perdure.author.function import Function
 from perdure.author.workflow import Workflow
-from perdure.client.connection import Connection
+from perdure.client.connection import Connection, without_driver
 from perdure.client.host import Host, current_host
 from perdure.client.journal import Entry, Reader
 from perdure.client.serving import Caretaker, ensure_served, say_what_goes_on
@@ -107,6 +107,7 @@ class Run(Generic[R]):
 
     # --- asking -----------------------------------------------------------------------------------
 
+    @without_driver
     def record(self) -> Record:
         """All that the store knows of the run.
 
@@ -136,6 +137,9 @@ class Run(Generic[R]):
     def wait(self, timeout: Duration | None = None) -> Status:
         """Block until the run is finished (or stuck or blocked, where waiting is of no use).
 
+        A run that was cancelled may be finished a moment before its children are: wait for them
+        by their own handles.
+
         Args:
             timeout: Seconds, or a duration such as "1m"; None: as long as it takes.
 
@@ -163,6 +167,7 @@ class Run(Generic[R]):
         """
         return self._result_of(self._wait(timeout))
 
+    @without_driver
     def _wait(self, timeout: Duration | None) -> Record:
         seconds = None if timeout is None else duration.parse(timeout) / 1_000_000
         host = self._host()
@@ -302,6 +307,7 @@ class Run(Generic[R]):
 
     # --- asking it to end, and to go on -------------------------------------------------------------
 
+    @without_driver
     def cancel(self, reason: str | None = None) -> bool:
         """Ask the run to end: its body sees `asyncio.CancelledError` and may clean up.
 
@@ -332,6 +338,7 @@ class Run(Generic[R]):
             host.wake()
         return delivered is not Delivered.TOO_LATE
 
+    @without_driver
     def retry(self) -> bool:
         """Try a stuck run again, whatever it was parked for: mend the cause first.
 

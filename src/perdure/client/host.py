@@ -374,7 +374,8 @@ def open(*, project: Project | str | os.PathLike[str] | None = None, **settings:
     """Host a worker in this process: ``with perdure.open():`` or ``async with perdure.open():``.
 
     Inside the block, runs that are started execute here; when it ends, steps that run are waited
-    for (`worker.drain`), and what is unfinished is handed back: the project's background worker
+    for (`worker.drain`; after Ctrl-C or when the task is cancelled: one second, and plain ones are
+    given up), and what is unfinished is handed back: the project's background worker
     goes on with it (on PostgreSQL, or without `worker.autostart`: the next host or worker that
     knows its code).
 

@@ -8,14 +8,16 @@ import platform
 from typing import Any, ParamSpec, TypeVar
 
 from perdure.author.function import AsyncFunction, Function, PlainFunction
+from perdure.author.keys import idempotency_key
 from perdure.author.workflow import Workflow
-from perdure.client.connection import Connection, connect
+from perdure.client.connection import Connection, connect, without_driver
 from perdure.client.handle import Run
 from perdure.client.host import current_host, open
 from perdure.client.serving import ensure_served
 from perdure.core.codec import JSON
 from perdure.core.errors import LostLease, NotInWorkflow, TidTaken, UsageError
 from perdure.core.run import NewRun, Status
+from perdure.core.text import is_writable
 from perdure.engine.resident import Definition
 from perdure.engine.tids import make_tid
 from perdure.machine import current
@@ -104,6 +106,7 @@ def run(
         return start(what, *args, key=key, **kwargs).result()
 
 
+@without_driver
 def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
     """The handle of a run that was started before, by anybody.
 
@@ -121,6 +124,7 @@ def get_run(tid: str, *, connection: Connection | None = None) -> Run[Any]:
     return Run(connection, find_tid(connection.store, tid))
 
 
+@without_driver
 def list_runs(
     *,
     status: Status | str | None = None,
@@ -136,7 +140,7 @@ def list_runs(
         connection: Where they are, as in `get_run`.
 
     Raises:
-        UsageError: There is no such status, or `limit` is out of range.
+        UsageError: There is no such status, no name like that, or `limit` is out of range.
         SettingsError: The project's settings cannot be used.
         StoreError: The store cannot be read.
     """
@@ -146,6 +150,8 @@ def list_runs(
     if status is not None and status not in set(Status):
         choices = ", ".join(Status)
         raise UsageError(f"status={status!r} is not a status; it is one of {choices}")
+    if name is not None and not is_writable(name):
+        raise UsageError(f"name={name!r} has a lone surrogate; no workflow or function is named so")
     where = RunFilter(
         namespace=connection.settings.namespace,
         statuses=None if status is None else [Status(status)],
@@ -160,6 +166,7 @@ def _connection() -> Connection:
     return host.connection if host is not None else connect()
 
 
+@without_driver
 def _start(what: Any, args: Any, kwargs: dict[str, Any], key: str | None) -> Run[Any]:
     definition, key = _checked(what, key)
     refuse_while_loading(f"start({definition.name}, …)")
@@ -225,9 +232,7 @@ def _checked(what: object, key: str | None) -> tuple[Definition, str | None]:
             f"{what.name}() has an input named 'key', so key={key!r} is ambiguous; write "
             f"start({what.name}.options(key=…), …) and pass the input by position"
         )
-    if key is not None and (not isinstance(key, str) or not key or len(key) > 500):
-        raise UsageError(f"key={key!r} is no idempotency key: use a text of 1 to 500 characters")
-    return what, key  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
+    return what, idempotency_key(key)  # pyright: ignore[reportUnknownVariableType] - of any inputs and result
 
 
 def _submit(connection: Connection, new: NewRun) -> Any:

@@ -273,6 +273,8 @@ class Machine:
         main = self._main
         error = self.loop.run(self.max_handles, main)
         if error is not None:
+            if main is not None and main.done() and not main.cancelled():
+                main.exception()  # the ending tells of it: it is not one that nobody looked at
             self._end(Fail(self._encode_error(error)))
         elif main is not None and main.done():
             self._end(self._ending(main))

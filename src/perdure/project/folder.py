@@ -109,12 +109,26 @@ def find_or_create(start: Path | None = None, *, announce: bool = True) -> Proje
     found = find(start)
     if found is not None:
         return found
-    project = _named() if start is None else None
-    project = project or Project(_fitting(_absolute(start)))
+    project = _would_be(start)
     _create(project)
     if announce:
         _say(f"made a project in {project.root} (its data is in {FOLDER}/)")
     return project
+
+
+def refuse_taken(start: Path | None = None) -> None:
+    """Where there is no project: refuse a file in the place of its folder.
+
+    Args:
+        start: As for `find`.
+
+    Raises:
+        SettingsError: `PERDURE_PROJECT` names something that is not a folder.
+        StoreUnusable: A file is in the way, and none can be made.
+    """
+    home = _would_be(start).home
+    if os.path.lexists(home) and not os.path.isdir(home):
+        raise _taken(home)
 
 
 def init(folder: Path, *, announce: bool = True) -> Project:
@@ -199,6 +213,12 @@ def _fitting(start: Path) -> Path:
     return start
 
 
+def _would_be(start: Path | None) -> Project:
+    """The project that is made where there is none."""
+    named = _named() if start is None else None
+    return named or Project(_fitting(_absolute(start)))
+
+
 def _create(project: Project) -> None:
     home = project.home
     try:
@@ -206,9 +226,7 @@ def _create(project: Project) -> None:
         # The data of runs belongs into no repository; the folder says so itself.
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
     except FileExistsError:
-        raise StoreUnusable(
-            f"{home} is a file and a project needs a folder of that name; move the file away"
-        ) from None
+        raise _taken(home) from None
     except OSError as error:
         with contextlib.suppress(OSError):
             # Half a project would be taken for one; a folder that holds something stays.
@@ -218,6 +236,12 @@ def _create(project: Project) -> None:
             f"cannot make a project in {project.root}: {_why_not(error)}, or let {VARIABLE} name a "
             "folder elsewhere"
         ) from None
+
+
+def _taken(home: Path) -> StoreUnusable:
+    return StoreUnusable(
+        f"{home} is a file and a project needs a folder of that name; move the file away"
+    )
 
 
 def _why_not(error: OSError) -> str:

@@ -9,6 +9,7 @@ import re
 from typing import Protocol, cast
 
 from perdure.core.errors import DurationError
+from perdure.core.text import is_writable
 
 _SECOND = 1_000_000
 
@@ -38,7 +39,7 @@ class Text:
         self.expects = expects
 
     def read(self, value: object) -> str:
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not value.strip() or not is_writable(value):
             raise ValueError
         return value
 

@@ -79,7 +79,11 @@ class Takeover:
             return 0
         why = "died" if proven else "let its lease end"
         name = self._names.pop(worker, str(worker))
-        log.warning("worker %s %s; %d runs of it can go on", name, why, held)
+        if held:
+            runs = "1 run" if held == 1 else f"{held} runs"
+            log.warning("worker %s %s; %s of it can go on", name, why, runs)
+        else:
+            log.info("worker %s %s", name, why)
         return 1
 
     def close(self) -> None:

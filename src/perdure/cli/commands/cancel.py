@@ -20,7 +20,11 @@ from perdure.cli.output import json_option
     codes="1: the run was finished already.",
 )
 @click.argument("tid")
-@click.option("--reason", metavar="TEXT", help="Why; kept in the run's journal.")
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    help="Why; kept in the run's journal, and shown by status, wait and result.",
+)
 @json_option
 def command(tid: str, reason: str | None, as_json: bool) -> int:
     """Ask a run to end: its body is cancelled, and may clean up before it ends.

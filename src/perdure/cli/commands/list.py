@@ -41,8 +41,15 @@ def command(statuses: tuple[str, ...], workflow: str | None, limit: int, as_json
     from perdure.cli.opening import open_project
     from perdure.cli.records import brief, took
     from perdure.cli.times import local
+    from perdure.core.text import is_writable
     from perdure.store import RunFilter
 
+    if workflow is not None and not is_writable(workflow):
+        raise click.UsageError(
+            f"--workflow {workflow!r} has bytes that are no UTF-8; no workflow or function is "
+            "named so",
+            click.get_current_context(),
+        )
     with open_project() as opened:
         found = opened.store.runs(
             RunFilter(

@@ -30,14 +30,15 @@ def command(tid: str, verbose: bool, as_json: bool) -> int:
     """
     from perdure.cli.endings import tell_ending
     from perdure.cli.opening import open_project
-    from perdure.cli.records import stands_still
+    from perdure.cli.records import stands_still, with_reason
     from perdure.cli.shell import complain
     from perdure.stores.lookup import find_tid
 
     with open_project() as opened:
         run = opened.store.get(find_tid(opened.store, tid))
+        assert run is not None
+        run = with_reason(run, opened.store)
         opened.resume()
-    assert run is not None
     if not stands_still(run.status):
         complain(
             f"run {run.tid} of {run.name} has no result yet, it is {run.status}; wait for it: "

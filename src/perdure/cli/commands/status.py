@@ -26,12 +26,13 @@ def command(tid: str, as_json: bool) -> None:
     TID is the run's id, or any unique beginning or end of it.
     """
     from perdure.cli.opening import open_project
-    from perdure.cli.records import fields, whole
+    from perdure.cli.records import fields, whole, with_reason
     from perdure.stores.lookup import find_tid
 
     with open_project() as opened:
         run = opened.store.get(find_tid(opened.store, tid))
         assert run is not None
+        run = with_reason(run, opened.store)
         worker = ""
         if run.worker is not None and not as_json:
             names = {row.id: row.name for row in opened.store.workers()}

@@ -65,7 +65,7 @@ def command(as_json: bool) -> None:
                     one["name"],
                     one["state"],
                     str(one["pid"]),
-                    f"{one['held']} runs",
+                    f"{one['held']} run{'' if one['held'] == 1 else 's'}",
                     lasting(int(one["age_seconds"] * 1_000_000)),
                     _kind(one),
                     short(_served(one["serves"]), 100),
