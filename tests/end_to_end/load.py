@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 
 import perdure
 from perdure import Context, function, start, workflow
@@ -57,5 +58,5 @@ def submit(count: int) -> None:
 def work() -> None:
     """Execute runs until killed."""
     logging.basicConfig(level=logging.WARNING)
-    with perdure.open(worker={"concurrency": 20}) as host:
-        host.wait_until_ended()
+    with perdure.open(worker={"concurrency": 20}):
+        signal.pause()

@@ -27,7 +27,7 @@ from perdure.engine.resident import Definition, Resident
 from perdure.project.discovery import refuse_while_loading
 from perdure.project.folder import Project
 from perdure.store import Store
-from perdure.worker.worker import Outcome, Worker
+from perdure.worker.worker import Worker
 
 log = logging.getLogger("perdure.client")
 
@@ -244,12 +244,6 @@ class Host:
             self._worker = self._loop = None
 
     # --- taking up runs ---------------------------------------------------------------------------
-
-    def wait_until_ended(self) -> Outcome:
-        """Block until the worker has ended by itself (a background worker that is idle)."""
-        assert self._thread is not None
-        self._thread.join()
-        return Outcome.STOPPED
 
     def begin(self, run: NewRun, definition: Definition) -> Resident:
         """Take up a run that is not stored yet; when this returns on another thread, it is.

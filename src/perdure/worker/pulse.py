@@ -25,7 +25,3 @@ class Pulse:
     def beat(self) -> None:
         """Say that the loop turns; called by the loop at least once a second (0.1 us)."""
         self.last = ticks()
-
-    def silent_for(self) -> float:
-        """Seconds since the last beat."""
-        return ticks() - self.last
