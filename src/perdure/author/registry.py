@@ -64,7 +64,7 @@ def known() -> list[Definition]:
     return list(_definitions.values())
 
 
-def count() -> int:
+def changes() -> int:
     """How often names came and went: who has seen this number knows all names of today."""
     return _changes
 

@@ -47,7 +47,7 @@ class Repertoire:
         self._root = root
         introduce_main(root)
         self._names: list[tuple[str, str]] = []
-        self._count = -1
+        self._changes_seen = -1
         self._failed: dict[str, _Failure] = {}
         self._loaded: set[str] = set()
         self._sources: dict[int, str] = {}
@@ -60,9 +60,9 @@ class Repertoire:
 
     def names(self) -> list[tuple[str, str]]:
         """(name, version) of all that is declared in this process."""
-        if registry.count() != self._count:
+        if registry.changes() != self._changes_seen:
             known = registry.known()
-            self._count = len(known)
+            self._changes_seen = len(known)
             self._names = [(definition.name, definition.version) for definition in known]
         return self._names
 
