@@ -60,10 +60,10 @@ class Repertoire:
 
     def names(self) -> list[tuple[str, str]]:
         """(name, version) of all that is declared in this process."""
-        if registry.changes() != self._changes_seen:
-            known = registry.known()
-            self._changes_seen = len(known)
-            self._names = [(definition.name, definition.version) for definition in known]
+        changes = registry.changes()  # before the names: what comes in between is seen next time
+        if changes != self._changes_seen:
+            self._names = [(one.name, one.version) for one in registry.known()]
+            self._changes_seen = changes
         return self._names
 
     def load(self, modules: Sequence[str]) -> None:
